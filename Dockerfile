@@ -1,0 +1,104 @@
+# The production image: Python, the serving packages, one model bundle, the service. No PyTorch, no shell, no pip.
+#
+#   docker build .                          the official weights, built and checked here
+#   docker build --build-arg MODEL=local .  the bundle in models/resnet18 (own classes; no network to the weights)
+#
+# All stages start from one image, so that what is compiled for it runs on it.
+ARG BASE=python:3.11-slim-bookworm
+ARG MODEL=official
+
+# ---- tools: a pip of our own, which stays out of everything that is shipped
+FROM ${BASE} AS tools
+# A build behind a company's proxy passes its certificates: --secret id=ca,src=FILE.
+RUN --mount=type=secret,id=ca \
+    if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    python3 -m venv /tools
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+
+# ---- packages: what the server imports, with hashes, trimmed
+FROM tools AS packages
+COPY requirements/serve.txt requirements/image.txt ./
+RUN --mount=type=secret,id=ca \
+    if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    /tools/bin/pip install --no-deps --require-hashes --no-compile --target /stage/app/packages -r serve.txt \
+    && /tools/bin/pip install --no-deps --require-hashes -r image.txt
+COPY container/trim_packages.py container/sbom.py container/fix_times.py ./
+RUN python3 trim_packages.py /stage/app/packages \
+    && /tools/bin/python sbom.py /stage/app/packages /var/lib/dpkg/status > /stage/app/sbom.cdx.json \
+    && python3 fix_times.py /stage
+
+# ---- modeling: PyTorch, which builds the bundle and stays behind
+FROM tools AS modeling
+# Wheels that no index holds for this machine may lie in wheels/.
+COPY requirements/*.txt wheels/*.whl ./
+RUN --mount=type=secret,id=ca \
+    if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; export PIP_FIND_LINKS=/build; \
+    /tools/bin/pip install --no-deps --require-hashes -r serve.txt \
+    && /tools/bin/pip install --no-deps -r modeling.txt \
+    && /tools/bin/pip install --retries 0 --timeout 15 -r torch.txt
+COPY service service
+
+FROM modeling AS model-official
+# Never substituted: without the official weights the build stops. INT8 that fails its gate is not packed, FP32 is.
+ARG WEIGHTS=official
+RUN --mount=type=secret,id=ca \
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi; \
+    /tools/bin/python -m service build --weights ${WEIGHTS} --output /bundle \
+    && /tools/bin/python -m service pack /bundle /stage/app/models/resnet18
+
+FROM packages AS model-local
+COPY service service
+COPY models/resnet18 /bundle
+RUN PYTHONPATH=/stage/app/packages python3 -m service pack /bundle /stage/app/models/resnet18 \
+    && rm -r /stage/app/packages /stage/app/sbom.cdx.json
+
+FROM model-${MODEL} AS model
+COPY container/fix_times.py ./
+RUN python3 fix_times.py /stage
+
+# ---- code
+FROM tools AS code
+COPY service /stage/app/service
+COPY container/healthcheck.py /stage/app/
+COPY container/fix_times.py ./
+RUN rm -rf /stage/app/service/modeling /stage/app/service/bench && python3 fix_times.py /stage
+
+# ---- root: the base without what an intruder would use
+FROM ${BASE} AS stripped
+COPY container/strip_root.py /tmp/
+RUN BUILDING_IMAGE=1 python3 /tmp/strip_root.py
+
+# The engine touches /etc after every command, so the time stamps are set on a copy.
+FROM tools AS root
+COPY --from=stripped / /stage/
+COPY container/fix_times.py ./
+RUN python3 fix_times.py /stage
+
+# ---- the image
+FROM scratch
+COPY --from=root /stage /
+COPY --from=packages /stage /
+COPY --from=model /stage /
+COPY --from=code /stage /
+WORKDIR /app
+ENV PATH=/usr/local/bin:/usr/bin \
+    PYTHONPATH=/app/packages:/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    PORT=8080
+ARG COMMIT=unknown
+ARG VERSION=0.1.0
+ENV COMMIT=${COMMIT}
+LABEL org.opencontainers.image.title="own-cloud-classifier" \
+      org.opencontainers.image.description="Image classification: ResNet-18 behind Flask, without PyTorch" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}"
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python3", "-S", "/app/healthcheck.py"]
+ENTRYPOINT ["python3", "-m", "service"]
+CMD ["serve"]

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs an image as production does, with the flags in run.flags. usage: container/run.sh IMAGE [docker run options]
+set -euo pipefail
+image=${1:?usage: container/run.sh IMAGE [docker run options]}
+shift
+mapfile -t flags < <(grep -v '^#' "$(dirname "$0")/run.flags")
+exec "${DOCKER:-docker}" run "${flags[@]}" "$@" "$image"

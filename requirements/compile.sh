@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Writes the pinned requirement files from pyproject.toml. Needs pip-tools; run it as `make requirements`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CUSTOM_COMPILE_COMMAND="make requirements"
+# PyTorch has its own file, because its CPU wheels come from its own index; openvino-telemetry is left out on purpose.
+flags=(--quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+       --unsafe-package openvino-telemetry --unsafe-package torch --unsafe-package torchvision)
+pip-compile "${flags[@]}" "$@" --generate-hashes --extra serve -o requirements/serve.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" --generate-hashes --extra image -o requirements/image.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra modeling -o requirements/modeling.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt --extra dev \
+  -o requirements/dev.txt pyproject.toml
+# pip-compile warns of the package that is left out on purpose.
+sed -i '/^# WARNING/,$d' requirements/serve.txt

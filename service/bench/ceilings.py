@@ -1,0 +1,46 @@
+"""What this machine could do at most: bytes to labels in a loop without HTTP, and the engine alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from service import bundle, images
+from service.bench.clients import Call
+from service.classifier import BundleClassifier
+from service.cpus import available_cpus
+from service.engines import open_engine
+
+
+class Ceiling:
+    """One network with OpenVINO in this process."""
+
+    def __init__(self, path: Path, precision: str) -> None:
+        self.precision = precision
+        self._cpus = available_cpus()
+        found = bundle.read(path)
+        self._engine = open_engine(found, "openvino", precision, self._cpus)
+        self._classifier = BundleClassifier(found, self._engine)
+        self._classifier.check()
+
+    def loop(self, picture: bytes) -> list[Call]:
+        """Return as many callers as there are processors, each turning bytes into labels."""
+
+        def call() -> int:
+            pixels = images.load(picture, self._classifier.geometry, images.Limits())
+            self._classifier.top(self._classifier.classify(pixels, alone=self._cpus == 1), 3)
+            return 200
+
+        return [call] * self._cpus
+
+    def engine(self) -> list[Call]:
+        """Return callers that only run the network."""
+        crop = self._classifier.geometry.crop
+        pixels = np.zeros((1, crop, crop, 3), np.uint8)
+
+        def call() -> int:
+            self._engine.logits(pixels, alone=self._cpus == 1)
+            return 200
+
+        return [call] * self._cpus

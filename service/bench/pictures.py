@@ -1,0 +1,37 @@
+"""The pictures that are sent: a small JPEG, a phone's photograph, a PNG; all from one real photograph."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from service.modeling.pictures import photograph
+
+SMALL = (500, 375)
+LARGE = (4000, 3000)  # 12 megapixels
+_SENSOR_NOISE = 4  # grey levels, standard deviation
+
+
+def make() -> dict[str, bytes]:
+    """Return the pictures by name."""
+    photo = photograph("china.jpg")
+    return {
+        "small": _encode(photo.resize(SMALL, Image.Resampling.LANCZOS), "JPEG", quality=95),
+        "large": _encode(_camera(photo), "JPEG", quality=85),
+        "png": _encode(photo.resize((1000, 750), Image.Resampling.LANCZOS), "PNG"),
+    }
+
+
+def _camera(photo: Image.Image) -> Image.Image:
+    """Enlarge a photograph and add a sensor's noise: what a phone's full-size picture looks like to a decoder."""
+    pixels = np.asarray(photo.resize(LARGE, Image.Resampling.BICUBIC), dtype=np.float32)
+    noise = np.random.default_rng(0).normal(0, _SENSOR_NOISE, pixels.shape)
+    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+
+
+def _encode(picture: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Weights become a model bundle: the only part of the service that imports PyTorch."""

@@ -1,0 +1,170 @@
+"""Every setting of the service: read once, from the environment, and checked before anything starts.
+
+A field's name in capitals is the environment variable; it carries its unit. The field's text is the sentence that the
+README shows, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+ENGINES = ("openvino", "onnxruntime", "torch")
+PRECISIONS = ("auto", "fp32", "int8")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+# A Spot machine has 30 s between its notice and its end: draining and the last request must fit.
+SPOT_NOTICE_SEC = 30
+
+# Pillow's own bound against decompression bombs (Image.MAX_IMAGE_PIXELS); a setting above it would have no effect.
+PILLOW_MAX_PIXELS = 89_478_485
+
+T = TypeVar("T")
+
+
+class SettingError(ValueError):
+    """Settings that cannot be used; the message has a line for each: its name, its value, what was expected."""
+
+
+class _Kind:
+    """How the text of an environment variable becomes a value, and how to say what was expected."""
+
+    def __init__(self, parse: Callable[[str], Any], expected: str) -> None:
+        self.parse = parse
+        self.expected = expected
+
+
+def _integer(low: int, high: int) -> _Kind:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return _Kind(parse, f"a whole number from {low} to {high}")
+
+
+def _one_of(*choices: str) -> _Kind:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return _Kind(parse, "one of " + ", ".join(choices))
+
+
+_TEXT = _Kind(str, "text")
+_PATH = _Kind(Path, "a path")
+
+
+def _setting(default: T, kind: _Kind, text: str) -> T:
+    # dataclasses.field() is typed as the default's type in this way, so that the annotations below stay honest.
+    value: Any = field(default=default, metadata={"kind": kind, "text": text})
+    result: T = value
+    return result
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings, immutable; `Settings.from_environment` is the only reader of the environment."""
+
+    model_dir: Path = _setting(Path("models/resnet18"), _PATH, "The model bundle to serve.")
+    engine: str = _setting(
+        "openvino", _one_of(*ENGINES), "What runs the network: `openvino`, `onnxruntime` or `torch`."
+    )
+    precision: str = _setting(
+        "auto", _one_of(*PRECISIONS), "`fp32`, `int8`, or `auto`: what the bundle's accuracy gate allowed."
+    )
+    threads: int = _setting(
+        0,
+        _integer(0, 256),
+        "Processors to use for inference; 0 for all that affinity and cgroup quota allow.",
+    )
+    host: str = _setting("127.0.0.1", _TEXT, "Address to listen on; `0.0.0.0` for every interface.")
+    port: int = _setting(8080, _integer(1, 65535), "Port to listen on.")
+    queue_size: int = _setting(
+        32, _integer(0, 1000), "Requests that may wait for a processor; further ones are answered with 429."
+    )
+    request_timeout_sec: int = _setting(
+        10,
+        _integer(1, SPOT_NOTICE_SEC - 1),
+        "Time a request may take, reading and waiting included, before it is given up.",
+    )
+    drain_sec: int = _setting(
+        10,
+        _integer(0, SPOT_NOTICE_SEC - 1),
+        "After SIGTERM, time to go on serving while `/readyz` already says no and balancers look away.",
+    )
+    keepalive_sec: int = _setting(
+        5, _integer(0, 3600), "How long an idle connection stays open; 620 behind Google's load balancer."
+    )
+    max_body_bytes: int = _setting(20_000_000, _integer(1_000, 1_000_000_000), "Largest request body.")
+    max_in_flight_bytes: int = _setting(
+        100_000_000,
+        _integer(1_000, 100_000_000_000),
+        "Request bodies that may be in memory at once; further requests are answered with 429.",
+    )
+    max_files: int = _setting(16, _integer(1, 1000), "Most pictures in one request.")
+    max_picture_pixels: int = _setting(
+        50_000_000,
+        _integer(1, PILLOW_MAX_PIXELS),
+        "Largest picture, width times height as its header says: bounds time.",
+    )
+    max_decoded_pixels: int = _setting(
+        25_000_000,
+        _integer(1, PILLOW_MAX_PIXELS),
+        "Most pixels that decoding may hold at once: bounds memory. Large baseline JPEGs are decoded at a reduced "
+        "scale and stay below.",
+    )
+    log_level: str = _setting("info", _one_of(*LOG_LEVELS), "`debug`, `info`, `warning` or `error`.")
+    log_file: str = _setting("", _TEXT, "A file that also gets every log line; standard output always does.")
+    commit: str = _setting("unknown", _TEXT, "The source commit that `/version` reports.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read and check all settings at once.
+
+        Args:
+            environment: names to values; the process's own where it is None. An empty value means the default.
+
+        Raises:
+            SettingError: naming every bad setting, its value and what was expected, a line each.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        mistakes = []
+        for item in fields(cls):
+            name = item.name.upper()
+            text = environment.get(name, "").strip()
+            if not text:
+                continue
+            kind: _Kind = item.metadata["kind"]
+            try:
+                values[item.name] = kind.parse(text)
+            except ValueError:
+                mistakes.append(f"{name}={text!r}: expected {kind.expected}")
+        settings = cls(**values)
+        if not mistakes:
+            mistakes = settings._contradictions()
+        if mistakes:
+            raise SettingError("\n".join(mistakes))
+        return settings
+
+    def _contradictions(self) -> list[str]:
+        found = []
+        if self.drain_sec + self.request_timeout_sec >= SPOT_NOTICE_SEC:
+            found.append(
+                f"DRAIN_SEC={self.drain_sec} and REQUEST_TIMEOUT_SEC={self.request_timeout_sec}: expected a sum below "
+                f"{SPOT_NOTICE_SEC}, the notice in seconds that a Spot machine gets"
+            )
+        if self.engine == "torch" and self.precision == "int8":
+            found.append("PRECISION='int8' with ENGINE='torch': expected fp32 or auto, TorchScript is not quantised")
+        return found
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """List the settings as (variable, default, sentence), in the order of the README's table."""
+        return [(item.name.upper(), str(item.default), item.metadata["text"]) for item in fields(cls)]

@@ -1,0 +1,167 @@
+"""What the tests share: real pictures, real model bundles, a fake classifier for the web routes, a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import bundle, images
+from service.classifier import Prediction, Probabilities
+from service.errors import EngineError
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def photo_file(name: str) -> Path:
+    """Return a photograph that scikit-image or scikit-learn ships."""
+    import skimage
+    import sklearn
+
+    folders = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images")
+    return next(folder / name for folder in folders if (folder / name).exists())
+
+
+def photo(name: str = "china.jpg") -> Image.Image:
+    return Image.open(photo_file(name)).convert("RGB")
+
+
+def encode(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def missing(what: str) -> NoReturn:
+    """Skip for want of `what`; where REQUIRE_TOOLS is set, as in continuous integration, fail instead."""
+    if os.environ.get("REQUIRE_TOOLS"):
+        pytest.fail(f"{what}, and REQUIRE_TOOLS is set")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def jpeg() -> bytes:
+    """A real photograph, 640 x 427."""
+    return photo_file("china.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        missing("the folder ../shared/data with real and hostile pictures is absent")
+    return SHARED_DATA
+
+
+def multipart(*parts: tuple[str, str | None, bytes]) -> tuple[bytes, str]:
+    """Encode a form of (name, file name or None, content); returns its body and Content-Type.
+
+    Werkzeug's test client encodes large forms into temporary files that it does not close.
+    """
+    boundary = "a-boundary-that-no-picture-holds"
+    body = b""
+    for name, filename, content in parts:
+        file = f'; filename="{filename}"' if filename is not None else ""
+        body += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
+        )
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+class QuietReporter:
+    """A build's reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps: dict[str, int] = {}
+        self.totals: dict[str, int] = {}
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Any]:
+        self.steps[label], self.totals[label] = 0, total
+
+        def step(count: int = 1, total: int | None = None) -> None:
+            self.steps[label] += count
+            if total is not None:
+                self.totals[label] = total
+
+        yield step
+
+
+@pytest.fixture(scope="session")
+def digits_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Bundle, QuietReporter]:
+    """A real bundle, trained on digits for this session (half a minute), and what its build said."""
+    from service.modeling.build import Options, build
+
+    report = QuietReporter()
+    output = tmp_path_factory.mktemp("models") / "digits"
+    return build(Options(output=output, weights="digits", torchscript=True), report), report
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(digits_build: tuple[bundle.Bundle, QuietReporter]) -> bundle.Bundle:
+    return digits_build[0]
+
+
+@pytest.fixture(scope="session")
+def untrained_bundle(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
+    """A bundle of the full-size network, 224 x 224 and 1,000 classes."""
+    from service.modeling.build import Options, build
+
+    output = tmp_path_factory.mktemp("models") / "untrained"
+    return build(Options(output=output, weights="untrained", torchscript=True), QuietReporter())
+
+
+class FakeClassifier:
+    """Answers by the picture's mean colour: enough to tell that the right picture was classified."""
+
+    geometry = images.Geometry(36, 32)
+    classes = 3
+    labels = ({"en": "red", "zh": "红"}, {"en": "green", "zh": "绿"}, {"en": "blue", "zh": "蓝"})
+
+    def __init__(self, failure: str | None = None) -> None:
+        self.failure = failure
+        self.calls = 0
+
+    def classify(self, pixels: images.Pixels, alone: bool = True) -> Probabilities:
+        self.calls += 1
+        means = pixels.mean(axis=(0, 1)).astype(np.float32)
+        result: Probabilities = means / means.sum()
+        return result
+
+    def top(self, probabilities: Probabilities, count: int, lang: str = "en") -> list[Prediction]:
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [Prediction(int(i), self.labels[i][lang], float(probabilities[i])) for i in order]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "architecture": "fake",
+            "weights": "official",
+            "trained_on": "Knows colours.",
+            "precision": "fp32",
+            "engine": "numpy",
+            "engine_version": "1",
+            "threads": 1,
+            "bundle_sha256": "0" * 64,
+        }
+
+    def check(self) -> None:
+        if self.failure:
+            raise EngineError(self.failure)
+
+    def sample_files(self) -> list[Path]:
+        return [photo_file("chelsea.png")]
+
+
+def coloured(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
+    return encode(Image.new("RGB", (64, 48), colour), kind)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from service.admission import Admission, Deadline
+from service.errors import DeadlineExceeded, Overloaded
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for another thread; fails rather than hangs."""
+    for _ in range(2000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("the condition never became true")
+
+
+def test_a_deadline_runs_out_on_its_clock() -> None:
+    clock = FakeClock()
+    deadline = Deadline(2, clock)
+    clock.now += 1.5
+    assert deadline.remaining_sec() == pytest.approx(0.5)
+    deadline.check("decoding")
+    clock.now += 1
+    assert deadline.remaining_sec() == 0
+    with pytest.raises(DeadlineExceeded, match="The 2 s that a request may take were over before decoding"):
+        deadline.check("decoding")
+
+
+def test_as_many_enter_as_there_are_slots_and_places_in_the_queue() -> None:
+    admission = Admission(slots=1, queue_size=1)
+    with admission.enter(), admission.enter():
+        assert admission.in_flight == 2
+        with pytest.raises(Overloaded), admission.enter():
+            pass
+        assert admission.in_flight == 2
+    assert admission.in_flight == 0
+    with admission.enter():
+        assert admission.in_flight == 1
+
+
+def test_large_bodies_fill_the_house_before_the_places_are_taken() -> None:
+    """Memory is bounded by the bytes inside; but a single request is never too large for an empty house."""
+    admission = Admission(slots=1, queue_size=9, max_bytes=100)
+    with admission.enter(500), pytest.raises(Overloaded, match="1 requests with 500 bytes"), admission.enter(1):
+        pass
+    with admission.enter(60), admission.enter(40), pytest.raises(Overloaded), admission.enter(1):
+        pass
+    with admission.enter(60):
+        pass
+
+
+def test_a_place_is_given_back_when_the_request_fails() -> None:
+    admission = Admission(slots=1, queue_size=0)
+    with pytest.raises(ZeroDivisionError), admission.enter(), admission.slot(Deadline(1)):
+        raise ZeroDivisionError
+    with admission.enter(), admission.slot(Deadline(1)):
+        pass
+
+
+def test_retry_after_follows_the_present_service_time() -> None:
+    """Ten requests of 2 s on one slot: whoever is refused now is told about 20 s, in whole seconds."""
+    clock = FakeClock()
+    admission = Admission(slots=1, queue_size=9, clock=clock)
+    for _ in range(200):
+        with admission.slot(Deadline(10, clock)):
+            clock.now += 2
+    places = [admission.enter() for _ in range(10)]
+    for place in places:
+        place.__enter__()
+    with pytest.raises(Overloaded, match="Try again in 20 s") as caught, admission.enter():
+        pass
+    assert caught.value.headers == {"Retry-After": "20"}
+
+
+def test_retry_after_is_never_below_a_second() -> None:
+    assert Admission(slots=8, queue_size=0).retry_after_sec() == 1
+
+
+def test_slots_are_handed_on_in_the_order_of_arrival() -> None:
+    admission = Admission(slots=1, queue_size=5)
+    order: list[int] = []
+
+    def work(number: int) -> None:
+        with admission.slot(Deadline(10)):
+            order.append(number)
+
+    with admission.slot(Deadline(10)):
+        threads = []
+        for number in range(4):
+            threads.append(in_thread(lambda number=number: work(number)))  # type: ignore[misc]
+            until(lambda number=number: admission.queued == number + 1)  # type: ignore[misc]
+    for thread in threads:
+        thread.join(5)
+    assert order == [0, 1, 2, 3]
+
+
+def test_never_more_at_work_than_slots() -> None:
+    admission = Admission(slots=2, queue_size=50)
+    lock, now, most = threading.Lock(), 0, 0
+
+    def work() -> None:
+        nonlocal now, most
+        for _ in range(50):
+            with admission.slot(Deadline(10)):
+                with lock:
+                    now += 1
+                    most = max(most, now)
+                threading.Event().wait(0.0002)
+                with lock:
+                    now -= 1
+
+    threads = [in_thread(work) for _ in range(8)]
+    for thread in threads:
+        thread.join(20)
+    assert most == 2
+    assert now == 0
+    assert admission.queued == 0
+
+
+def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
+    admission = Admission(slots=1, queue_size=1)
+    with admission.slot(Deadline(10)):
+        with pytest.raises(DeadlineExceeded, match="before its turn came"), admission.slot(Deadline(0.05)):
+            pass
+        assert admission.queued == 0
+    with admission.slot(Deadline(0.05)):  # the slot was not lost
+        pass

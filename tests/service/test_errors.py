@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from service import errors
+
+PROBLEMS = errors.Problem.__subclasses__()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+def test_every_problem_is_in_the_tree_that_heads_the_module(problem: type[errors.Problem]) -> None:
+    assert errors.__doc__ is not None
+    line = next(line for line in errors.__doc__.splitlines() if f"── {problem.__name__} " in line)
+    assert str(problem.status) in line
+
+
+def test_names_are_unique_because_documentation_is_addressed_by_them() -> None:
+    assert len({problem.name for problem in PROBLEMS}) == len(PROBLEMS)

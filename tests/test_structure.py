@@ -1,0 +1,119 @@
+"""The import rules of the design: who may import whom, and what a server must never load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+# Lowest first. A module imports only what stands above it here; `web` and `modeling` are on one level.
+LAYERS = [
+    ["service"],
+    ["service.settings", "service.cpus", "service.errors"],
+    ["service.logs"],
+    ["service.images", "service.bundle"],
+    ["service.engines"],
+    ["service.classifier"],
+    ["service.admission"],
+    ["service.telemetry"],
+    ["service.worker"],
+    ["service.web", "service.modeling"],
+    ["service.bench"],
+    ["service.__main__", "service.gunicorn.conf"],
+]
+TOP_LEVEL = ("service", "infra", "loadtest")
+
+
+def modules(package: str) -> Iterator[tuple[str, Path]]:
+    for file in sorted((REPOSITORY / package).rglob("*.py")):
+        parts = file.relative_to(REPOSITORY).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+def imports(file: Path) -> set[str]:
+    """Return every module that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer(module: str) -> int:
+    """Return a module's layer: that of the longest listed name it lies in."""
+    best = max((name for names in LAYERS for name in names if module == name or module.startswith(name + ".")), key=len)
+    return next(level for level, names in enumerate(LAYERS) if best in names)
+
+
+SERVICE_MODULES = dict(modules("service"))
+KNOWN = {name for names in LAYERS for name in names}
+
+
+@pytest.mark.parametrize("module", SERVICE_MODULES)
+def test_every_module_has_its_place_in_the_layers(module: str) -> None:
+    top = module if module.count(".") < 2 else module.rsplit(".", 1)[0]
+    assert module in KNOWN or top in ("service.web", "service.modeling", "service.bench"), (
+        f"{module} has no place in LAYERS"
+    )
+
+
+@pytest.mark.parametrize("module", SERVICE_MODULES)
+def test_imports_point_one_way(module: str) -> None:
+    """A module imports only lower layers, or its own package."""
+    package = next(
+        (name for name in ("service.web", "service.modeling", "service.bench") if module.startswith(name)), None
+    )
+    for target in imports(SERVICE_MODULES[module]):
+        if target not in SERVICE_MODULES or target == module:
+            continue
+        if package and target.startswith(package):
+            continue
+        assert layer(target) < layer(module), f"{module} imports {target}, which is not below it"
+
+
+@pytest.mark.parametrize("package", TOP_LEVEL)
+def test_the_three_parts_never_import_one_another(package: str) -> None:
+    for module, file in modules(package):
+        for target in imports(file):
+            root = target.split(".")[0]
+            assert root == package or root not in TOP_LEVEL, f"{module} imports {target}"
+
+
+def test_only_modeling_imports_torch() -> None:
+    """service.engines may import it too, but only inside the engine that runs TorchScript."""
+    for module, file in SERVICE_MODULES.items():
+        if module.startswith("service.modeling"):
+            continue
+        heavy = {name.split(".")[0] for name in imports(file)} & {"torch", "torchvision", "sklearn", "skimage", "onnx"}
+        assert heavy == ({"torch"} if module == "service.engines" else set()), module
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return set(result.stdout.split())
+
+
+def test_a_server_never_loads_torch() -> None:
+    assert not loaded_by("import service.web, service.__main__") & {"torch", "torchvision", "onnx", "service.modeling"}
+
+
+def test_gunicorns_parent_stays_small() -> None:
+    """The parent process loads the worker's module, and that must not pull in the application."""
+    assert not loaded_by("import service.worker") & {"flask", "numpy", "PIL", "openvino", "service.web"}
+
+
+def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
+    """The rules above can fail: a lazy import deep in a function counts."""
+    file = tmp_path / "module.py"
+    file.write_text("def f():\n    from service.web import create_app\n")
+    assert "service.web.create_app" in imports(file)
+    assert layer("service.web.api") > layer("service.classifier")
