@@ -45,7 +45,10 @@ def unit(settings: Settings) -> str:
         "--name=classifier",
         "--rm",
         f"--publish={settings.port}:{container.PORT}",
-        "--log-driver=journald",
+        # The system's logging agent reads these files; without a limit they would fill the disk.
+        "--log-driver=json-file",
+        "--log-opt=max-size=10m",
+        "--log-opt=max-file=3",
         *(f"--env={name}={value}" for name, value in settings.environment.items()),
         *container.read(),
     ]
@@ -65,6 +68,9 @@ ExecStartPre=/usr/bin/docker-credential-gcr configure-docker --registries={host}
 ExecStartPre=-/usr/bin/docker rm --force classifier
 ExecStart={run}
 ExecStop=/usr/bin/docker stop --time={stop_sec} classifier
+# The container's output is in Docker's log already; the journal gets what Docker itself has to say.
+StandardOutput=null
+StandardError=journal
 Restart=always
 RestartSec=5
 TimeoutStopSec={stop_sec + 1}

@@ -50,7 +50,7 @@ class Machine:
     def takes(self, disk_type: str) -> bool:
         """Return whether the series boots from this kind of disk."""
         hyperdisk = disk_type.startswith("hyperdisk")
-        return not (self.series in _HYPERDISK_ONLY and not hyperdisk or self.series in _HYPERDISK_NEVER and hyperdisk)
+        return self.series not in (_HYPERDISK_NEVER if hyperdisk else _HYPERDISK_ONLY)
 
 
 def parse(name: str) -> Machine:
