@@ -5,6 +5,7 @@ Nothing here knows how the program was run (engine.py) or what Google answers (c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -64,12 +65,13 @@ class Message:
 class Deployment:
     """Everything that one run did, resources in the order of their registration.
 
-    What does not depend on one another registers in any order.
+    What does not depend on one another registers in any order. `config` is what the program was given.
     """
 
     project: str
     stack: str
     preview: bool
+    config: Mapping[str, str]
     exit_code: int
     resources: tuple[Resource, ...]
     outputs: dict[str, Any]
@@ -87,6 +89,14 @@ class Deployment:
     def custom(self) -> tuple[Resource, ...]:
         """What exists in the cloud: every resource but components and the stack itself."""
         return tuple(resource for resource in self.resources if resource.custom)
+
+    def setting(self, key: str) -> Any:
+        """Return a setting of the program's own by its key: lists and numbers as such, None where it is not set."""
+        text = self.config.get(f"{self.project}:{key}")
+        try:
+            return None if text is None else json.loads(text)
+        except ValueError:
+            return text
 
     def of(self, *kinds: str) -> list[Resource]:
         """Return the resources of some kinds, e.g. `of("compute.BackendService")`."""

@@ -302,6 +302,7 @@ class Engine:
             project=project,
             stack=stack,
             preview=preview,
+            config=dict(config),
             exit_code=exit_code,
             resources=tuple(recorder.resources.values()),
             outputs=recorder.outputs,

@@ -18,7 +18,7 @@ TOKEN = "hunter2"  # noqa: S105  # a secret for the engine to notice
 
 def run(engine: Engine, *, fault: str = "", machine: str = "e2-medium", **options: Any) -> Deployment:
     config = {"sample:machineType": machine, "sample:token": TOKEN} | ({"sample:fault": fault} if fault else {})
-    return engine.run(SAMPLE, config, project="sample", stack="dev", preview=preview, secret_keys=("sample:token",))
+    return engine.run(SAMPLE, config, project="sample", stack="dev", secret_keys=("sample:token",), **options)
 
 
 @pytest.fixture(scope="module")
