@@ -6,6 +6,7 @@ stack; values must have the declared type; lists reach the program as JSON, all 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Project:
 
     root: Path
 
-    @property
+    @functools.cached_property
     def definition(self) -> dict[str, Any]:
         return _read(self.root / "Pulumi.yaml")
 
