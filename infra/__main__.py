@@ -115,7 +115,7 @@ def _exports(
         "url": url,
         "curl": url.apply(lambda url: outputs.curl(settings, url)),
         "addresses": addresses,
-        "dashboard": monitoring.dashboard.id.apply(lambda id: outputs.dashboard(settings, id)),
+        "dashboard": monitoring.dashboard.id.apply(lambda name: outputs.dashboard(settings, name)),
         "groups": groups,
         "next": pulumi.Output.all(**addresses).apply(lambda known: outputs.next_step(settings, known)),
     }

@@ -13,8 +13,6 @@ import pulumi_gcp as gcp
 
 from infra.settings import Settings
 
-# Ranges that one rule takes (https://cloud.google.com/armor/quotas).
-RANGES_PER_RULE = 10
 _WAF_PRIORITY = 100
 _ALLOWLIST_PRIORITY = 1000
 # The lowest. Without an explicit rule here the provider adds one that lets everybody in.
@@ -73,7 +71,7 @@ def _allowlist(settings: Settings) -> list[gcp.compute.SecurityPolicyRuleArgs]:
                 ),
             ),
         )
-        for index, ranges in enumerate(_chunks(settings.allowlist))
+        for index, ranges in enumerate(settings.allowlist_rules)
     ]
 
 
@@ -87,7 +85,3 @@ def _default() -> gcp.compute.SecurityPolicyRuleArgs:
             config=gcp.compute.SecurityPolicyRuleMatchConfigArgs(src_ip_ranges=["*"]),
         ),
     )
-
-
-def _chunks(ranges: Sequence[str]) -> list[Sequence[str]]:
-    return [ranges[start : start + RANGES_PER_RULE] for start in range(0, len(ranges), RANGES_PER_RULE)]

@@ -7,8 +7,7 @@ same as a new one. Google's own agent that started containers from metadata is n
 from __future__ import annotations
 
 import shlex
-
-import yaml
+import textwrap
 
 from infra import container
 from infra.settings import Settings
@@ -20,18 +19,18 @@ _HOME = "/var/lib/classifier"
 
 def render(settings: Settings) -> str:
     """Return the machine's user-data."""
-    config = {
-        "write_files": [
-            {
-                "path": f"/etc/systemd/system/{UNIT}",
-                "permissions": "0644",
-                "owner": "root",
-                "content": unit(settings),
-            }
-        ],
-        "runcmd": [["systemctl", "daemon-reload"], ["systemctl", "start", "--no-block", UNIT]],
-    }
-    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
+    return f"""\
+#cloud-config
+write_files:
+- path: /etc/systemd/system/{UNIT}
+  permissions: "0644"
+  owner: root
+  content: |
+{textwrap.indent(unit(settings), "    ")}
+runcmd:
+- [systemctl, daemon-reload]
+- [systemctl, start, --no-block, {UNIT}]
+"""
 
 
 def unit(settings: Settings) -> str:
@@ -52,7 +51,7 @@ def unit(settings: Settings) -> str:
         *(f"--env={name}={value}" for name, value in settings.environment.items()),
         *container.read(),
     ]
-    run = " \\\n  ".join(["/usr/bin/docker run", *map(_quote, options), _quote(settings.image)])
+    run = " \\\n  ".join(["/usr/bin/docker run", *map(quote, options), quote(settings.image)])
     return f"""\
 [Unit]
 Description=Image classifier
@@ -77,6 +76,6 @@ TimeoutStopSec={stop_sec + 1}
 """
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """Quote for systemd, which expands % and $ even inside quotes."""
     return shlex.quote(text.replace("%", "%%").replace("$", "$$"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from infra import prices
-from infra.armor import RANGES_PER_RULE
 from infra.settings import GroupPlan, Settings
 
 # The picture of README's benchmark, and an answer with its headers: what 1,000 requests move.
@@ -56,7 +54,7 @@ def _parts(settings: Settings, sizes: list[tuple[GroupPlan, int]]) -> dict[str, 
         rules = (2 if settings.https else 1) * (2 if settings.ipv6 else 1)
         further = max(0, rules - 5)
         parts["balancer"] = (prices.FIRST_FIVE_RULES_HOUR + further * prices.FURTHER_RULE_HOUR) * prices.HOURS_PER_MONTH
-        armor_rules = math.ceil(len(settings.allowlist) / RANGES_PER_RULE) + len(settings.waf_rules) + 1
+        armor_rules = len(settings.allowlist_rules) + len(settings.waf_rules) + 1
         parts["armor"] = prices.ARMOR_POLICY_MONTH + armor_rules * prices.ARMOR_RULE_MONTH
     parts |= zones
     return {name: None if value is None else round(value, 2) for name, value in parts.items()}

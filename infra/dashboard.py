@@ -20,6 +20,8 @@ def of_fleet(url_map: str, groups: list[str]) -> dict[str, Any]:
     sizes = _any_of('resource.label."instance_group_name"', groups)
     count = f'metric.type="loadbalancing.googleapis.com/https/request_count" {requests}'
     latency = f'metric.type="loadbalancing.googleapis.com/https/backend_latencies" {requests}'
+    size = f'metric.type="compute.googleapis.com/instance_group/size" resource.type="instance_group" {sizes}'
+    cpu = f'metric.type="compute.googleapis.com/instance/cpu/utilization" resource.type="gce_instance" {machines}'
     return _dashboard(
         "Classifier",
         [
@@ -35,7 +37,7 @@ def of_fleet(url_map: str, groups: list[str]) -> dict[str, Any]:
                 "Machines, by group",
                 [
                     (
-                        f'metric.type="compute.googleapis.com/instance_group/size" resource.type="instance_group" {sizes}',
+                        size,
                         "ALIGN_MEAN",
                         ["resource.label.instance_group_name"],
                     )
@@ -45,8 +47,7 @@ def of_fleet(url_map: str, groups: list[str]) -> dict[str, Any]:
                 "Processors in use, by machine",
                 [
                     (
-                        f'metric.type="compute.googleapis.com/instance/cpu/utilization" '
-                        f'resource.type="gce_instance" {machines}',
+                        cpu,
                         "ALIGN_MEAN",
                         ["metric.label.instance_name"],
                     )

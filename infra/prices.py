@@ -25,7 +25,7 @@ _SPOT = {"e2": (0.01309, 0.001754), "t2d": (0.0165, 0.002212)}
 # assumed for the other series: the discount that e2 and t2d had on that day.
 _SPOT_SHARE = 0.6
 
-# Per GB and month: https://cloud.google.com/compute/disks-image-pricing; hyperdisk-balanced from the catalog, 2026-10-01.
+# Per GB and month: pd-balanced and hyperdisk-balanced from the catalog, 2026-09-30; pd-ssd assumed.
 DISK_GB_MONTH = {"pd-balanced": 0.10, "pd-ssd": 0.17, "hyperdisk-balanced": 0.08}
 
 # https://cloud.google.com/load-balancing/pricing: the first five rules together, each further one; processing per GiB.

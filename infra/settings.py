@@ -7,73 +7,20 @@ compares the two. `Settings.from_config` needs no Pulumi; `read` is the only rea
 from __future__ import annotations
 
 import difflib
-import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from infra import container, machines
+from infra import checks, container, kinds, machines, rates
+from infra.kinds import setting
 
-REPOSITORY = Path(__file__).parents[1]
-
-T = TypeVar("T")
+# Ranges that one rule of the balancer's policy takes (https://cloud.google.com/armor/quotas).
+RANGES_PER_RULE = 10
 
 
 class SettingError(ValueError):
     """A configuration that cannot be used; the message has a line for each mistake, with its remedy."""
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a configuration's text becomes a value, what was expected, and Pulumi's name of the type."""
-
-    parse: Callable[[str], Any]
-    expected: str
-    pulumi_type: str
-
-
-def _integer(low: int, high: int) -> _Kind:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return _Kind(parse, f"a whole number from {low} to {high}", "integer")
-
-
-def _one_of(*choices: str) -> _Kind:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError
-        return text
-
-    return _Kind(parse, "one of " + ", ".join(choices), "string")
-
-
-def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text]
-
-
-def _texts(text: str) -> tuple[str, ...]:
-    value = json.loads(text)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError
-    return tuple(item.strip() for item in value)
-
-
-_TEXT = _Kind(str, "text", "string")
-_BOOLEAN = _Kind(_boolean, "true or false", "boolean")
-_LIST = _Kind(_texts, "a list of texts", "array")
-
-
-def _setting(default: T, kind: _Kind, text: str) -> T:
-    # dataclasses.field() is typed as the default's type in this way, so that the annotations below stay honest.
-    value: Any = field(default=default, metadata={"kind": kind, "text": text})
-    result: T = value
-    return result
 
 
 @dataclass(frozen=True)
@@ -99,86 +46,98 @@ class Settings:
     stack: str
     project: str
     region: str
-    allowlist: tuple[str, ...] = _setting(
-        (), _LIST, "Address ranges (CIDR) that may use the service; nobody else gets in."
+    allowlist: tuple[str, ...] = setting(
+        (), kinds.LIST, "Address ranges (CIDR) that may use the service; nobody else gets in."
     )
-    image: str = _setting(
-        "", _TEXT, "The image to run, by digest: REGISTRY/classifier@sha256:...; empty makes the foundations only."
+    image: str = setting(
+        "", kinds.TEXT, "The image to run, by digest: REGISTRY/classifier@sha256:...; empty makes the foundations only."
     )
-    topology: str = _setting(
+    topology: str = setting(
         "fleet",
-        _one_of("fleet", "single"),
+        kinds.one_of("fleet", "single"),
         "fleet: groups of machines behind a balancer; single: one machine with an address of its own.",
     )
-    machine_type: str = _setting("e2-medium", _TEXT, "Google's machine type, for example e2-medium or t2d-standard-2.")
-    disk_gb: int = _setting(30, _integer(10, 2000), "Size of each machine's boot disk, in GB.")
-    disk_type: str = _setting(
+    machine_type: str = setting(
+        "e2-medium", kinds.TEXT, "Google's machine type, for example e2-medium or t2d-standard-2."
+    )
+    disk_gb: int = setting(30, kinds.integer(10, 2000), "Size of each machine's boot disk, in GB.")
+    disk_type: str = setting(
         "pd-balanced",
-        _one_of("pd-balanced", "pd-ssd", "hyperdisk-balanced"),
+        kinds.one_of("pd-balanced", "pd-ssd", "hyperdisk-balanced"),
         "Kind of boot disk: pd-balanced, pd-ssd or, for the newest series, hyperdisk-balanced.",
     )
-    machine_image: str = _setting(
+    machine_image: str = setting(
         "projects/cos-cloud/global/images/family/cos-stable",
-        _TEXT,
+        kinds.TEXT,
         "Image family of the machines' system; each new machine boots its newest release.",
     )
-    zones: tuple[str, ...] = _setting((), _LIST, "Zones to spread the machines over; empty takes three of the region.")
-    spot_min: int = _setting(1, _integer(0, 1000), "Fewest Spot machines.")
-    spot_max: int = _setting(3, _integer(0, 1000), "Most Spot machines; 0 for none of them.")
-    on_demand_min: int = _setting(
-        0, _integer(0, 1000), "Fewest on-demand machines: the base that Google does not take back."
+    zones: tuple[str, ...] = setting(
+        (), kinds.LIST, "Zones to spread the machines over; empty takes three of the region."
     )
-    on_demand_max: int = _setting(
-        0, _integer(0, 1000), "Most on-demand machines, which step in where Spot machines cannot be had; 0 for none."
+    spot_min: int = setting(1, kinds.integer(0, 1000), "Fewest Spot machines.")
+    spot_max: int = setting(3, kinds.integer(0, 1000), "Most Spot machines; 0 for none of them.")
+    on_demand_min: int = setting(
+        0, kinds.integer(0, 1000), "Fewest on-demand machines: the base that Google does not take back."
     )
-    max_surge: int = _setting(
-        3, _integer(1, 1000), "Machines that an update may add at once; at least one for each zone."
+    on_demand_max: int = setting(
+        0,
+        kinds.integer(0, 1000),
+        "Most on-demand machines, which step in where Spot machines cannot be had; 0 for none.",
     )
-    max_rate_per_instance: int = _setting(
+    max_surge: int = setting(
+        3, kinds.integer(1, 1000), "Machines that an update may add at once; at least one for each zone."
+    )
+    max_rate_per_instance: int = setting(
         20,
-        _integer(1, 100_000),
+        kinds.integer(1, 100_000),
         "Requests a second that one machine takes within its latency target; measure it with "
         "`python -m loadtest rate`.",
     )
-    rate_file: str = _setting(
-        "", _TEXT, "File that `python -m loadtest rate` wrote; it takes the place of maxRatePerInstance."
+    rate_file: str = setting(
+        "", kinds.TEXT, "File that `python -m loadtest rate` wrote; it takes the place of maxRatePerInstance."
     )
-    scale_at_percent: int = _setting(
-        70, _integer(10, 90), "Share of maxRatePerInstance in use at which the Spot group grows."
+    scale_at_percent: int = setting(
+        70, kinds.integer(10, 90), "Share of maxRatePerInstance in use at which the Spot group grows."
     )
-    drain_sec: int = _setting(
-        12, _integer(1, 29), "Time that a stopping machine serves on while the balancer looks away."
+    drain_sec: int = setting(
+        12, kinds.integer(1, 29), "Time that a stopping machine serves on while the balancer looks away."
     )
-    request_timeout_sec: int = _setting(10, _integer(1, 29), "Time that the service gives a request.")
-    log_level: str = _setting(
+    request_timeout_sec: int = setting(10, kinds.integer(1, 29), "Time that the service gives a request.")
+    log_level: str = setting(
         "info",
-        _one_of("debug", "info", "warning", "error"),
+        kinds.one_of("debug", "info", "warning", "error"),
         "The service's log level; from warning on, requests are not logged.",
     )
-    subnet_range: str = _setting("10.10.0.0/20", _TEXT, "Private addresses of the machines.")
-    iap_ssh: bool = _setting(False, _BOOLEAN, "Whether to admit SSH, through Identity-Aware Proxy's tunnel only.")
-    https: bool = _setting(False, _BOOLEAN, "Whether to serve HTTPS, and to lead HTTP there; needs domains.")
-    domains: tuple[str, ...] = _setting(
-        (), _LIST, "Host names to serve over HTTPS, each with a certificate of its own."
+    subnet_range: str = setting("10.10.0.0/20", kinds.TEXT, "Private addresses of the machines.")
+    iap_ssh: bool = setting(False, kinds.BOOLEAN, "Whether to admit SSH, through Identity-Aware Proxy's tunnel only.")
+    https: bool = setting(False, kinds.BOOLEAN, "Whether to serve HTTPS, and to lead HTTP there; needs domains.")
+    domains: tuple[str, ...] = setting(
+        (), kinds.LIST, "Host names to serve over HTTPS, each with a certificate of its own."
     )
-    iap_members: tuple[str, ...] = _setting(
-        (), _LIST, "Who may sign in through Identity-Aware Proxy, such as group:team@example.com; empty turns it off."
+    iap_members: tuple[str, ...] = setting(
+        (),
+        kinds.LIST,
+        "Who may sign in through Identity-Aware Proxy, such as group:team@example.com; empty turns it off.",
     )
-    requests_per_minute: int = _setting(
-        600, _integer(10, 1_000_000), "Requests a minute that one address may make before it gets 429."
+    requests_per_minute: int = setting(
+        600, kinds.integer(10, 1_000_000), "Requests a minute that one address may make before it gets 429."
     )
-    waf_rules: tuple[str, ...] = _setting(
-        (), _LIST, "Google's preconfigured rules to apply within the allowlist, such as scannerdetection-v33-stable."
+    waf_rules: tuple[str, ...] = setting(
+        (),
+        kinds.LIST,
+        "Google's preconfigured rules to apply within the allowlist, such as scannerdetection-v33-stable.",
     )
-    waf_preview: bool = _setting(True, _BOOLEAN, "Whether those rules only log what they would deny.")
-    log_sample_percent: int = _setting(100, _integer(0, 100), "Share of requests that the balancer logs.")
-    alert_emails: tuple[str, ...] = _setting((), _LIST, "Where alerts are sent.")
-    alert_latency_ms: int = _setting(250, _integer(1, 30_000), "The 95th percentile of latency that raises an alert.")
-    alert_error_percent: int = _setting(1, _integer(1, 100), "Share of 5xx answers that raises an alert.")
-    monthly_budget_usd: int = _setting(
-        0, _integer(0, 1_000_000), "Budget that sends an alert when it is being used up; 0 for none."
+    waf_preview: bool = setting(True, kinds.BOOLEAN, "Whether those rules only log what they would deny.")
+    log_sample_percent: int = setting(100, kinds.integer(0, 100), "Share of requests that the balancer logs.")
+    alert_emails: tuple[str, ...] = setting((), kinds.LIST, "Where alerts are sent.")
+    alert_latency_ms: int = setting(
+        250, kinds.integer(1, 30_000), "The 95th percentile of latency that raises an alert."
     )
-    billing_account: str = _setting("", _TEXT, "Billing account of the budget, as XXXXXX-XXXXXX-XXXXXX.")
+    alert_error_percent: int = setting(1, kinds.integer(1, 100), "Share of 5xx answers that raises an alert.")
+    monthly_budget_usd: int = setting(
+        0, kinds.integer(0, 1_000_000), "Budget that sends an alert when it is being used up; 0 for none."
+    )
+    billing_account: str = setting("", kinds.TEXT, "Billing account of the budget, as XXXXXX-XXXXXX-XXXXXX.")
 
     @classmethod
     def from_config(cls, config: Mapping[str, str], *, stack: str, project: str, region: str) -> Settings:
@@ -193,8 +152,6 @@ class Settings:
         Raises:
             SettingError: a sentence for every mistake: the key, its value, what to write instead.
         """
-        from infra import checks
-
         known = {_camel(item.name): item for item in fields(cls) if item.metadata}
         mistakes = [_unknown(key, list(known)) for key in config if key not in known]
         values: dict[str, Any] = {}
@@ -202,13 +159,15 @@ class Settings:
             text = config.get(key, "").strip()
             if not text:
                 continue
-            kind: _Kind = item.metadata["kind"]
+            kind: kinds.Kind = item.metadata["kind"]
             try:
                 values[item.name] = kind.parse(text)
             except (ValueError, KeyError):
                 mistakes.append(f"{key} is {text!r}: expected {kind.expected}.")
+        unread = {sentence.split(" ", 1)[0] for sentence in mistakes}
         settings = cls(stack=stack, project=project, region=region, **values)
-        mistakes += checks.mistakes(settings)
+        # What could not be read has its default here, of which there is nothing to say.
+        mistakes += [sentence for sentence in checks.mistakes(settings) if sentence.split(" ", 1)[0] not in unread]
         if mistakes:
             raise SettingError("\n".join(mistakes))
         return settings
@@ -224,7 +183,7 @@ class Settings:
                 item.metadata["text"],
             )
             for item in fields(cls)
-            if item.metadata and item.default is not MISSING
+            if item.metadata
         ]
 
     @property
@@ -253,6 +212,12 @@ class Settings:
         return any(":" in entry for entry in self.allowlist)
 
     @property
+    def allowlist_rules(self) -> tuple[tuple[str, ...], ...]:
+        """Return the allowlist in pieces that a rule can take."""
+        starts = range(0, len(self.allowlist), RANGES_PER_RULE)
+        return tuple(self.allowlist[start : start + RANGES_PER_RULE] for start in starts)
+
+    @property
     def machine(self) -> machines.Machine:
         """Return the machine type's shape."""
         return machines.parse(self.machine_type)
@@ -277,7 +242,7 @@ class Settings:
     @property
     def rate(self) -> float:
         """Return the requests a second that one machine takes, measured where there is a file."""
-        return read_rate(self.rate_file) if self.rate_file else float(self.max_rate_per_instance)
+        return rates.read(self.rate_file) if self.rate_file else float(self.max_rate_per_instance)
 
     @property
     def groups(self) -> tuple[GroupPlan, ...]:
@@ -293,27 +258,6 @@ class Settings:
         later = (spot.scale_at + 1) / 2 if self.spot_max else spot.scale_at
         on_demand = GroupPlan("on-demand", False, self.on_demand_min, self.on_demand_max, round(later, 2))
         return tuple(plan for plan in (on_demand, spot) if plan.max_size)
-
-
-def read_rate(file: str) -> float:
-    """Return the rated requests a second from a file of `python -m loadtest rate`; paths start at the repository.
-
-    Raises:
-        ValueError: the file is missing or says nothing usable; the message is a sentence with the remedy.
-    """
-    try:
-        rate = json.loads((REPOSITORY / file).read_text("utf-8"))["rated_per_sec"]
-        if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < 1e6:
-            raise ValueError(f"rated_per_sec is {rate!r}")
-    except OSError as error:
-        raise ValueError(
-            f"rateFile {file!r} cannot be read ({error.strerror}): write it with `python -m loadtest rate`."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"rateFile {file!r} holds no rate ({error}): write it again with `python -m loadtest rate`."
-        ) from error
-    return float(rate)
 
 
 def _three_zones(region: str) -> str:
