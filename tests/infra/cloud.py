@@ -71,10 +71,18 @@ class Cloud:
         known: dict[str, Any] = {"id": path, "name": name, "project": project, "region": region}
         known["selfLink"] = _COMPUTE + path
         known["selfLinkUnique"] = f"{_COMPUTE}{path}?uniqueId={int(_suffix(identity), 16)}"
-        known["instanceGroup"] = known["selfLink"].replace("instanceGroupManagers", "instanceGroups")
         known["address"] = known["ipAddress"] = "203.0.113.10"
         if resource.kind == "compute.GlobalAddress" and given.get("ipVersion") == "IPV6":
             known["address"] = "2001:db8::10"
+        if "name" not in sdk.input_types(resource.kind):
+            # Cloud Monitoring's names are paths with a number that it gives.
+            kind = resource.kind.split(".")[1]
+            known["name"] = known["id"] = (
+                f"projects/{project}/{kind[0].lower()}{kind[1:]}s/{int(_suffix(identity), 16)}"
+            )
+            known["uptimeCheckId"] = f"{resource.name}-{_suffix(identity)}"
+        if resource.kind == "compute.RegionInstanceGroupManager":
+            known["instanceGroup"] = known["selfLink"].replace("instanceGroupManagers", "instanceGroups")
         if resource.kind == "serviceaccount.Account":
             known["email"] = f"{given['accountId']}@{project}.iam.gserviceaccount.com"
             known["member"] = f"serviceAccount:{known['email']}"

@@ -153,7 +153,7 @@ def values(inputs: Any, path: str) -> list[Any]:
     What is absent, at any depth, adds nothing.
     """
     found = [inputs]
-    for step in path.replace("[]", ".[]").split("."):
+    for step in path.replace("[]", ".[]").strip(".").split("."):
         if step == "[]":
             found = [item for items in found if isinstance(items, list) for item in items]
         else:

@@ -23,7 +23,6 @@ from typing import Any
 import pulumi
 import pulumi.runtime
 
-
 # Modules of the provider's SDK that programs use; another one costs each run the time to load it.
 PRELOADED = (
     "artifactregistry", "billing", "cloudbuild", "compute", "dns", "iap", "kms", "logging", "monitoring",

@@ -42,6 +42,13 @@ def arguments_class(kind: str) -> type:
 
 
 @functools.cache
+def input_types(kind: str) -> dict[str, Any]:
+    """Return a resource's inputs, by the provider's names, with their types."""
+    types: dict[str, Any] = _types.input_type_types(arguments_class(kind))
+    return types
+
+
+@functools.cache
 def output_types(kind: str) -> dict[str, Any]:
     """Return the outputs that a resource always has, by the provider's names, with their types."""
     hints = _types._raw_return_hints(resource_class(kind))
