@@ -10,13 +10,13 @@ from typing import Any
 from tests.infra.deployment import UNKNOWN, Deployment, Resource, values, walk
 from tests.infra.invariants.registry import prevents
 
-# Labels of Cloud Monitoring, and where the names come from that they can have.
+# Labels of Cloud Monitoring, and where the names come from that they can have: a kind, its output, what follows.
 _LABELS = {
-    "url_map_name": ("compute.URLMap", "name"),
-    "instance_group_name": ("compute.RegionInstanceGroupManager", "name"),
-    # Machines are named for the group's base name, not for the group.
-    "instance_name": ("compute.RegionInstanceGroupManager", "baseInstanceName"),
-    "check_id": ("monitoring.UptimeCheckConfig", "uptimeCheckId"),
+    "url_map_name": ("compute.URLMap", "name", ""),
+    "instance_group_name": ("compute.RegionInstanceGroupManager", "name", ""),
+    # A machine has four characters after the group's base name, and nothing of the group's own name.
+    "instance_name": ("compute.RegionInstanceGroupManager", "baseInstanceName", "-x1y2"),
+    "check_id": ("monitoring.UptimeCheckConfig", "uptimeCheckId", ""),
 }
 _CONDITION = re.compile(
     r"""(?:metric|resource)\.labels?\.["']?(?P<label>\w+)["']?\s*(?P<operator>=|:|=~)\s*"""
@@ -44,8 +44,8 @@ def alert_or_chart_watches_what_does_not_exist(deployment: Deployment) -> Iterat
             label, value = match["label"], match["value"]
             if label not in _LABELS:
                 continue
-            kind, key = _LABELS[label]
-            names = [str(made.outputs[key]) for made in deployment.of(kind)]
+            kind, key, ending = _LABELS[label]
+            names = [f"{made.outputs[key]}{ending}" for made in deployment.of(kind)]
             exact = match["operator"] == "=" and not match["function"]
             if not any(name == value if exact else name.startswith(value) for name in names):
                 yield f"{resource} watches {label} {value!r}, there are {names}"
@@ -60,13 +60,11 @@ def part_of_the_fleet_is_not_watched(deployment: Deployment) -> Iterator[str]:
     """The dashboard shows the machines and the size of every group."""
     for dashboard in deployment.of("monitoring.Dashboard"):
         text = "\n".join(text for resource, text in _filters(deployment) if resource is dashboard)
-        watched = {match["label"]: set() for match in _CONDITION.finditer(text)} | {"instance_name": set()}
-        for match in _CONDITION.finditer(text):
-            watched[match["label"]].add(match["value"])
+        beginnings = [match["value"] for match in _CONDITION.finditer(text) if match["label"] == "instance_name"]
         for group in deployment.of("compute.RegionInstanceGroupManager"):
-            base = group.outputs["baseInstanceName"]
-            if not any(base.startswith(prefix) for prefix in watched["instance_name"]):
-                yield f"{dashboard} does not show the machines of {group}"
+            machine = f"{group.outputs['baseInstanceName']}-x1y2"
+            if not any(machine.startswith(beginning) for beginning in beginnings):
+                yield f"{dashboard} does not show {machine} of {group}"
 
 
 @prevents
