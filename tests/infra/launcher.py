@@ -42,6 +42,8 @@ def preload() -> None:
 def run(order: dict[str, Any]) -> int:
     """Run one program to its end, with exit codes of pulumi-language-python-exec; only ever in a child."""
     signal.alarm(order["timeout_sec"])
+    # The SDK tells the engine of each of its own steps, which is two in three calls; programs hardly do.
+    pulumi.log.debug = lambda *_, **__: None
     os.environ.clear()
     os.environ.update(order["environment"])
     for descriptor, path in ((1, order["stdout"]), (2, order["stderr"])):
