@@ -14,7 +14,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test image image-test image-compare lint format bench requirements clean
+.PHONY: help run infra test image image-test image-compare lint format bench requirements clean
 
 help:  ## Explain the targets
 	@echo "make TARGET"
@@ -24,6 +24,8 @@ run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:808
 	@$(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
 	@echo "Serving at http://localhost:$(PORT)  (Ctrl-C ends it)"
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) DRAIN_SEC=$${DRAIN_SEC-0} PORT=$(PORT) exec $(PY) -m service serve
+
+infra: $(VENV)/infra.stamp  ## Set up what `pulumi up` needs
 
 test: $(VENV)/dev.stamp  ## Run all tests
 	$(PY) -m pytest -m "not image"
@@ -62,14 +64,21 @@ clean:  ## Remove the virtual environment and the models
 
 # The machine that serves needs only serve.txt; building a model needs the rest. PyTorch comes last: it finds what it
 # needs installed, so that only its own two packages are looked for on its own index (once, without retries).
-$(VENV)/run.stamp: requirements/serve.txt requirements/modeling.txt requirements/torch.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/run.stamp: $(VENV)/pyvenv.cfg requirements/serve.txt requirements/modeling.txt requirements/torch.txt
 	$(PIP) install --no-deps --require-hashes -r requirements/serve.txt
 	$(PIP) install --no-deps -r requirements/modeling.txt
 	$(PIP) install --retries 0 --timeout 15 -r requirements/torch.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Deploying needs Pulumi only, no PyTorch.
+$(VENV)/infra.stamp: $(VENV)/pyvenv.cfg requirements/infra.txt
+	$(PIP) install --no-deps -r requirements/infra.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/infra.stamp requirements/dev.txt
 	$(PIP) install --no-deps -r requirements/dev.txt
 	@touch $@

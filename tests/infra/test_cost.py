@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 
 import pytest
@@ -65,7 +65,7 @@ def test_log_lines_that_are_not_written_cost_nothing() -> None:
 
 
 def test_the_price_table_has_a_date_and_every_assumption_is_marked() -> None:
-    assert datetime.date.fromisoformat(prices.DATE)
+    assert dt.date.fromisoformat(prices.DATE)
     assert prices.DATE in cost.estimate(settings())["prices"]
     source = (REPOSITORY / "infra/prices.py").read_text("utf-8")
     assert source.count("assumed") >= 5

@@ -31,8 +31,13 @@ def test_project_region_and_allowlist_are_all_that_a_person_must_set() -> None:
     found = settings()
     assert (found.topology, found.machine_type, found.image) == ("fleet", "e2-medium", "")
     assert [(plan.name, plan.min_size, plan.max_size) for plan in found.groups] == [("spot", 1, 3)]
-    nothing = str(pytest.raises(SettingError, Settings.from_config, {}, stack="dev", project="", region="").value)
-    assert [line.split(" ")[0] for line in nothing.splitlines()] == ["gcp:project", "gcp:region", "allowlist"]
+    with pytest.raises(SettingError) as nothing:
+        Settings.from_config({}, stack="dev", project="", region="")
+    assert [line.split(" ")[0] for line in str(nothing.value).splitlines()] == [
+        "gcp:project",
+        "gcp:region",
+        "allowlist",
+    ]
 
 
 # What was configured -> how its one sentence begins, and a part of its remedy.
@@ -216,7 +221,7 @@ def test_a_committed_stack_needs_only_what_its_comments_say(stack: str) -> None:
     commands = dict(re.findall(r"^#   pulumi config set (?:--path )?'?([\w:]+)(?:\[0\])?'? (\S+)$", text, re.MULTILINE))
     assert commands.keys() == {"gcp:project", "gcp:region", "allowlist"} | ({"domains"} if stack == "prod" else set())
     config |= {"domains": ["classify.example.com"]} if "domains" in commands else {}
-    found = settings(stack=stack, **{key: value for key, value in config.items()})
+    found = settings(stack=stack, **config)
     if stack == "dev":
         assert (found.machine_type, found.disk_gb, found.https) == ("e2-medium", 30, False)
         assert [plan.spot for plan in found.groups] == [True]
