@@ -15,7 +15,6 @@ from tests.infra.project import CommandLineRefusal
 from tests.infra.stacks import PROJECT
 from tests.infra.test_settings import LEAST, MISTAKES
 
-
 PLACE = {"project": "my-project", "region": "us-central1"}
 
 
