@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra import prices
+from infra import google_network, prices
 from infra.settings import GroupPlan, Settings
 
 # The picture of README's benchmark, and an answer with its headers: what 1,000 requests move.
@@ -39,7 +39,10 @@ def machine_month(settings: Settings, spot: bool) -> float | None:
 
 
 def _parts(settings: Settings, sizes: list[tuple[GroupPlan, int]]) -> dict[str, float | None]:
-    zones = {"googleApisZones": 2 * prices.DNS_ZONE_MONTH, "images": _IMAGE_GB * prices.IMAGE_GB_MONTH}
+    zones = {
+        "googleApisZones": len(google_network.DOMAINS) * prices.DNS_ZONE_MONTH,
+        "images": _IMAGE_GB * prices.IMAGE_GB_MONTH,
+    }
     if not settings.image:
         return {name: round(value, 2) for name, value in zones.items()}
     machines = [(machine_month(settings, plan.spot), size) for plan, size in sizes]

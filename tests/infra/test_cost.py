@@ -11,7 +11,7 @@ from tests.infra.test_settings import DIGEST, settings
 
 
 def test_a_small_spot_fleet_adds_up_by_hand() -> None:
-    """One e2-medium: half of two CPUs' time and 4 GB; 30 GB of disk; one rule; a policy with two rules; two zones."""
+    """One e2-medium: half of two CPUs' time and 4 GB; 30 GB of disk; one rule; a policy with two rules; three zones."""
     found = cost.estimate(settings(image=DIGEST))
     machine = (1 * 0.01309 + 4 * 0.001754) * 730
     assert found["parts"]["machines"] == pytest.approx(machine, abs=0.01)
