@@ -215,7 +215,13 @@ def leaves(resource: Resource) -> Iterator[Leaf]:
 
 
 def mistakes(resource: Resource) -> list[str]:
-    """Return a sentence for every input that Google's API would not take, and for a name that it would not."""
+    """Return a sentence for every input that Google's API would not take, and for a name that it would not.
+
+    Raises:
+        KeyError: nobody has said which schema this kind of resource has.
+    """
+    if resource.kind in WITHOUT_SHAPE:
+        return []
     found = [mistake for leaf in leaves(resource) for mistake in leaf.mistakes()]
     name = resource.outputs.get("name", "")
     shape = SHAPES[resource.kind]

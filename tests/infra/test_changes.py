@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.infra.conftest import Deployed
-from tests.infra.deployment import Deployment, changes, values, walk
+from tests.infra.deployment import UNKNOWN, Deployment, changes, values, walk
 from tests.infra.engine import Engine
 from tests.infra.stacks import ALLOWLIST, OTHER_DIGEST, STACKS, deploy, image
 
@@ -29,6 +29,16 @@ def test_a_new_digest_changes_only_the_templates_and_the_groups_versions(
         **{f"compute.InstanceTemplate {name!r}": {"metadata.user-data"} for name in groups},
         **{f"compute.RegionInstanceGroupManager {name!r}": {"versions[0].instanceTemplate"} for name in groups},
     }
+
+
+def test_the_preview_of_a_new_digest_shows_the_same(engine: Engine, deployed: Deployed) -> None:
+    """The new template's link is what is not known yet."""
+    preview = deploy(engine, STACKS["dev"], preview=True, before=deployed("dev"), image=image("dev", OTHER_DIGEST))
+    assert changes(deployed("dev"), preview).keys() == {
+        "compute.InstanceTemplate 'classifier-dev-spot'",
+        "compute.RegionInstanceGroupManager 'classifier-dev-spot'",
+    }
+    assert values(preview.one("compute.RegionInstanceGroupManager").inputs, "versions[].instanceTemplate") == [UNKNOWN]
 
 
 @pytest.mark.parametrize("stack", STACKS)
