@@ -213,11 +213,16 @@ def test_pulumi_yaml_holds_every_setting_with_its_type_default_and_sentence() ->
     assert all(item["items"] == {"type": "string"} for item in config.values() if item["type"] == "array")
 
 
+def stack_config(stack: str) -> dict[str, Any]:
+    """Return what a committed stack sets, without the namespace."""
+    config = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text("utf-8"))["config"]
+    return {key.removeprefix(project_file()["name"] + ":"): value for key, value in config.items()}
+
+
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_a_committed_stack_needs_only_what_its_comments_say(stack: str) -> None:
     text = (REPOSITORY / f"Pulumi.{stack}.yaml").read_text("utf-8")
-    namespace = project_file()["name"] + ":"
-    config = {key.removeprefix(namespace): value for key, value in yaml.safe_load(text)["config"].items()}
+    config = stack_config(stack)
     commands = dict(re.findall(r"^#   pulumi config set (?:--path )?'?([\w:]+)(?:\[0\])?'? (\S+)$", text, re.MULTILINE))
     assert commands.keys() == {"gcp:project", "gcp:region", "allowlist"} | ({"domains"} if stack == "prod" else set())
     config |= {"domains": ["classify.example.com"]} if "domains" in commands else {}
