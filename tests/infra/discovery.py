@@ -51,6 +51,11 @@ SHAPES = {
         "GoogleCloudBillingBudgetsV1Budget",
         {"allUpdatesRule": "notificationsRule", "billingAccount": _IN_THE_ADDRESS},
     ),
+    "cloudbuild.Trigger": Shape(
+        "cloudbuild", "v1", "BuildTrigger", {"ignoredFiles": "ignoredFiles", "substitutions": "substitutions"}
+    ),
+    "cloudbuildv2.Connection": Shape("cloudbuild", "v2", "Connection"),
+    "cloudbuildv2.Repository": Shape("cloudbuild", "v2", "Repository", {"parentConnection": _IN_THE_ADDRESS}),
     "compute.Address": _compute("Address"),
     "compute.BackendService": _compute(
         "BackendService",
@@ -126,10 +131,12 @@ SHAPES = {
     "monitoring.UptimeCheckConfig": Shape("monitoring", "v3", "UptimeCheckConfig"),
     "serviceaccount.Account": Shape("iam", "v1", "ServiceAccount", {"accountId": _IN_THE_ADDRESS}),
 }
-# A grant is a part of another resource's policy, and an API that is switched on has only its name.
-WITHOUT_SHAPE = (
-    "artifactregistry.RepositoryIamMember", "iap.WebBackendServiceIamMember", "projects.IAMMember", "projects.Service",
-)  # fmt: skip
+
+
+def has_shape(kind: str) -> bool:
+    """Return whether a kind has fields: a grant is a part of a policy, and an API that is on has only its name."""
+    return not kind.endswith(("IAMMember", "IamMember")) and kind != "projects.Service"
+
 
 # Enumerations that the API's descriptions spell out in words only.
 _IN_WORDS = (
@@ -220,7 +227,7 @@ def mistakes(resource: Resource) -> list[str]:
     Raises:
         KeyError: nobody has said which schema this kind of resource has.
     """
-    if resource.kind in WITHOUT_SHAPE:
+    if not has_shape(resource.kind):
         return []
     found = [mistake for leaf in leaves(resource) for mistake in leaf.mistakes()]
     name = resource.outputs.get("name", "")

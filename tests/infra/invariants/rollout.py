@@ -151,9 +151,9 @@ def destroy_takes_an_api_from_the_whole_project(deployment: Deployment) -> Itera
 # The API that makes the resources of a module of the SDK.
 _APIS = {
     "artifactregistry": "artifactregistry", "billing": "billingbudgets", "cloudbuild": "cloudbuild",
-    "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms", "logging": "logging",
-    "monitoring": "monitoring", "projects": "cloudresourcemanager", "secretmanager": "secretmanager",
-    "serviceaccount": "iam", "storage": "storage",
+    "cloudbuildv2": "cloudbuild", "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms",
+    "logging": "logging", "monitoring": "monitoring", "projects": "cloudresourcemanager",
+    "secretmanager": "secretmanager", "serviceaccount": "iam", "storage": "storage",
 }  # fmt: skip
 
 
