@@ -73,7 +73,7 @@ def test_the_price_table_has_a_date_and_every_assumption_is_marked() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "infra/README.md"])
 def test_every_monthly_figure_in_the_documentation_is_the_estimates(document: str) -> None:
-    """Figures stand as `$12.40` behind their configuration, `<!-- cost KEY=VALUE ... -->$12.40`; STACK names a shipped one."""
+    """They stand behind their configuration, `<!-- cost KEY=VALUE ... -->$12.40`; STACK names a shipped one."""
     text = (REPOSITORY / document).read_text("utf-8")
     figures = re.findall(r"<!-- cost (.*?) -->\$([\d,.]*\d)", text)
     assert figures, f"{document} tells no cost"
