@@ -158,7 +158,7 @@ def pictures_leave_the_project(deployment: Deployment) -> Iterator[str]:
             for firewall in denials
             if values(firewall.inputs, "destinationRanges[]") == ["0.0.0.0/0"]
             and values(firewall.inputs, "denies[].protocol") == ["all"]
-            and firewall.inputs["network"] in network.outputs.values()
+            and firewall.inputs["network"] in network.identifiers
             and not firewall.inputs.get("targetServiceAccounts")
             and not firewall.inputs.get("disabled")
         ]
