@@ -31,6 +31,19 @@ class Result:
         return (told or lines or ["no reason given"])[0 if told else -1]
 
 
+def run_by_hand(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a program that talks to the person at this terminal; returns its exit code."""
+    program = _find(command[0])
+    say("+ " + shlex.join(command))
+    return subprocess.run([program, *command[1:]], env={**os.environ, **environment}, check=False).returncode
+
+
+def _find(name: str) -> str:
+    if program := shutil.which(name):
+        return program
+    raise Stop(f"{name} is not installed: docs/pipeline.md says what a laptop needs.")
+
+
 def run(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
@@ -49,14 +62,12 @@ def run(
     Raises:
         Stop: the program is not installed, or does not end in time.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        raise Stop(f"{command[0]} is not installed: docs/pipeline.md says what a laptop needs.")
+    program = _find(command[0])
     if not quiet:
         say("+ " + shlex.join(command))
     said: list[str] = []
     with subprocess.Popen(
-        [program, *command[1:]],  # noqa: S603  # gcloud or pulumi, with arguments made here
+        [program, *command[1:]],  # gcloud or pulumi, with arguments made here
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         # Pulumi prints its diagnostics on either, so that the two are one where people read along.

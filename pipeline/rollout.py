@@ -1,8 +1,9 @@
-"""The last step: `python -m pipeline.rollout preview|deploy|rollback`.
+"""The last step: `python -m pipeline.rollout preview|deploy|rollback|up`.
 
 preview    what a pull request would change; says so on the request, changes nothing
 deploy     the new image onto the fleet, tested through the balancer; the old image again where that fails
 rollback   by hand: the image that ran before, or IMAGE=...@sha256:...
+up         by hand: `pulumi up` with the image that runs, for a change of settings; at first, the foundations
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from pipeline import answers, comment, door, images, machines
+from pipeline import answers, checkout, comment, door, images, machines
 from pipeline.commands import run
 from pipeline.errors import Locked, Stop, main, say
 from pipeline.stack import Stack
@@ -125,30 +126,32 @@ def _behind_sign_in(url: str) -> bool:
     # https://cloud.google.com/iap/docs/faq: its own answers carry this header.
     if headers.get("x-goog-iap-generated-response") != "true":
         return False
-    say(
-        "rollout: Identity-Aware Proxy asks for a sign-in, so that the machines' health was tested, but neither answers "
-        "nor load"
-    )
+    say("rollout: Identity-Aware Proxy asks for a sign-in: the machines' health was tested, neither answers nor load")
     return True
 
 
 def _load(url: str) -> None:
-    code = subprocess.run(["pipeline/load.sh", url], check=False).returncode  # noqa: S603, S607  # a script of this repository
+    code = subprocess.run(["pipeline/load.sh", url, "pipeline/targets.toml"], check=False).returncode  # noqa: S607  # ours
     if code:
         raise Stop("the fleet misses its targets under load, or could not be tested, see above.")
 
 
 def _step() -> None:
     action = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ACTION", "")
-    if action not in ("preview", "deploy", "rollback"):
-        raise Stop(f"the action is {action!r}: expected preview, deploy or rollback.")
-    settings = {name: os.environ.get(name, "") for name in ("PROJECT", "STACK")}
-    for name, value in settings.items():
-        if not value:
-            raise Stop(f"{name} is not set: give it, as in `make {action} {name}=...`.")
-    stack = Stack(settings["STACK"], f"gs://{settings['PROJECT']}-pulumi-state", _LOCK_WAIT_SEC)
-    rollout = Rollout(stack, settings["PROJECT"], os.environ.get("COMMIT", ""))
+    if action not in ("preview", "deploy", "rollback", "up"):
+        raise Stop(f"the action is {action!r}: expected preview, deploy, rollback or up.")
+    name = os.environ.get("STACK") or "dev"
+    place = checkout.place(name)
+    if (project := os.environ.get("PROJECT")) and project != place.project:
+        raise Stop(
+            f"Pulumi.{name}.yaml is for the project {place.project}, and this build is in {project}: see _STACK."
+        )
+    stack = Stack(name, place.backend, _LOCK_WAIT_SEC)
+    rollout = Rollout(stack, place.project, os.environ.get("COMMIT", ""))
     image = os.environ.get("IMAGE", "")
+    if action == "up":
+        stack.up_by_hand(str(stack.outputs().get("image", "")))
+        return
     if action == "rollback":
         rollout.rollback(image)
         return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.commands import Result, run
+from pipeline.commands import Result, run, run_by_hand
 from pipeline.errors import Locked, Stop, say
 
 PROJECT = "own-cloud-classifier"
@@ -91,6 +91,16 @@ class Stack:
                 raise reason
             say(f"the stack is locked, asking again in {_PAUSE_SEC:.0f} s")
             self.pause(_PAUSE_SEC)
+
+    def up_by_hand(self, image: str) -> None:
+        """Run `pulumi up` for a person, who sees what would change and says yes.
+
+        Raises:
+            Stop: it failed, or the answer was no.
+        """
+        command = ["pulumi", "up", "--stack", self.name, *_configured(image)]
+        if run_by_hand(command, self._environment):
+            raise Stop("nothing more was changed, see above.")
 
     def _run(self, *arguments: str) -> Result:
         return run(["pulumi", *arguments, "--stack", self.name], self._environment)

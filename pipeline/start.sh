@@ -13,6 +13,10 @@ case ${NETWORK:-} in
   *) where=(--network "$NETWORK") ;;
 esac
 
+# As many processors as the machines have that the targets were written for.
+processors=$(nproc)
+where+=(--cpus $((processors < 2 ? processors : 2)))
+
 engine rm --force $name >/dev/null 2>&1 || true
 rm -rf $left
 mkdir $left

@@ -1,7 +1,8 @@
-"""Runs the steps of cloudbuild.yaml on this machine: `python -m pipeline.steps check|deploy|list`.
+"""Runs the steps of cloudbuild.yaml on this machine: `python -m pipeline.steps check|deploy|submit|list`.
 
     check     every step before `push`: what `make release-check` does, with nothing but a Docker Engine
     deploy    every step: what `make deploy` does, with gcloud and pulumi signed in
+    submit    has Cloud Build run every step on the files of this checkout
 
 The order, the commands and their settings are those of cloudbuild.yaml. What differs here: a step's image is this
 machine, where its tools are installed; the candidate is reached by a published port instead of Cloud Build's network.
@@ -21,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from pipeline import checkout, commands
 from pipeline.errors import Stop, main, say
 
 FILE = Path("cloudbuild.yaml")
@@ -84,36 +86,40 @@ def here(action: str) -> dict[str, str]:
     Raises:
         Stop: there is no such stack, or what would be deployed is in no commit.
     """
-    values = {"_ACTION": action, "COMMIT_SHA": _git("rev-parse", "HEAD") or "0" * 40}
+    values = {"_ACTION": action, "COMMIT_SHA": checkout.commit()}
     if model := os.environ.get("MODEL"):
         values["_MODEL"] = model
     if action != "deploy":
         return values
-    if changed := _git("status", "--porcelain", "--untracked-files=no"):
+    if changed := checkout.changes():
         raise Stop(
-            f"the checkout has changes that are in no commit ({changed.splitlines()[0].strip()}, ...): commit or stash "
-            "them, so that what runs can be named."
+            f"the checkout has changes that are in no commit ({changed}): commit or stash them, so that what runs can "
+            "be named."
         )
     stack = os.environ.get("STACK") or "dev"
-    values |= {"_STACK": stack, "_REPOSITORY": f"classifier-{stack}"}
-    file = Path(f"Pulumi.{stack}.yaml")
-    try:
-        config = yaml.safe_load(file.read_text("utf-8")).get("config") or {}
-    except FileNotFoundError as error:
-        raise Stop(f"{file} is missing: make the stack with `make bootstrap STACK={stack} ...`.") from error
-    except (yaml.YAMLError, AttributeError) as error:
-        raise Stop(f"{file} is no configuration of Pulumi: {error}") from error
-    for name, key in (("PROJECT_ID", "gcp:project"), ("_REGION", "gcp:region")):
-        values[name] = str(config.get(key, ""))
-    return values
+    place = checkout.place(stack)
+    return values | {
+        "_STACK": stack,
+        "_REPOSITORY": f"classifier-{stack}",
+        "_ACCOUNT": f"pipeline-{stack}",
+        "PROJECT_ID": place.project,
+        "_REGION": place.region,
+    }
 
 
-def _git(*arguments: str) -> str:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    except FileNotFoundError:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""
+def submit(values: Mapping[str, str]) -> None:
+    """Have Cloud Build run the steps on this checkout's files, and follow its log.
+
+    Raises:
+        Stop: the build fails.
+    """
+    given = ",".join(f"{name}={value}" for name, value in sorted(values.items()) if name != "PROJECT_ID")
+    place = checkout.place(values["_STACK"])
+    command = ["gcloud", "builds", "submit", f"--project={place.project}", f"--region={place.region}"]
+    # Into the bucket that the build's account may read; bootstrap.sh lets it forget this folder after a week.
+    command += [f"--gcs-source-staging-dir={place.backend}/source", f"--config={FILE}", f"--substitutions={given}"]
+    if commands.run(command).code:
+        raise Stop("the build failed, see above.")
 
 
 def _main() -> None:
@@ -122,8 +128,11 @@ def _main() -> None:
         for step in read(FILE, {}):
             say(step.id)
         return
-    if action not in ("check", "deploy"):
-        raise Stop(f"the action is {action!r}: expected check, deploy or list.")
+    if action not in ("check", "deploy", "submit"):
+        raise Stop(f"the action is {action!r}: expected check, deploy, submit or list.")
+    if action == "submit":
+        submit(here("deploy"))
+        return
     steps = read(FILE, here(action))
     # What holds on this machine and not on Cloud Build's.
     overrides = {"NETWORK": os.environ.get("NETWORK", "")}
@@ -134,7 +143,7 @@ def _main() -> None:
     if action == "check":
         subprocess.run(
             [os.environ.get("DOCKER", "docker"), "rm", "--force", "candidate"], capture_output=True, check=False
-        )  # noqa: S603
+        )
         say("release-check: this commit may be pushed")
 
 
