@@ -5,6 +5,7 @@ On the machine that is measured, a client's processor time is the server's loss;
 
 from __future__ import annotations
 
+import base64
 import queue
 import socket
 import threading
@@ -40,11 +41,14 @@ class Outcome:
 
 
 class Connection:
-    """One kept connection that sends one picture again and again."""
+    """One kept connection that sends one picture again and again, as it is or, `as_json`, in base64."""
 
-    def __init__(self, port: int, picture: bytes, path: str = "/predict") -> None:
-        lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(picture)}", "", ""]
-        self._request = "\r\n".join(lines).encode() + picture
+    def __init__(self, port: int, picture: bytes, as_json: bool = False) -> None:
+        kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
+        if as_json:
+            kind, picture = "application/json", b'{"image": "' + base64.b64encode(picture) + b'"}'
+        lines = ["POST /predict HTTP/1.1", "Host: bench", f"Content-Type: {kind}", f"Content-Length: {len(picture)}"]
+        self._request = "\r\n".join([*lines, "", ""]).encode() + picture
         self._port = port
         self._socket: socket.socket | None = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service import bundle
-from service.bench import machine, report
+from service.bench import machine, pictures, report
 from service.bench import memory as growth
 from service.bench.run import OURS, run
 from service.bench.servers import Server, contenders
@@ -45,7 +45,7 @@ def memory(path: Path, requests: int, output: Path, say: Callable[[str], None]) 
     """Measure the memory over many requests, save it, return what was found."""
     server = Server(next(item for item in contenders(path) if item.name == OURS))
     try:
-        server.wait_until_ready()
+        server.wait_until_ready(pictures.make()["small"])
         result = growth.measure(server, requests, say)
     finally:
         server.stop()

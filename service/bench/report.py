@@ -12,7 +12,16 @@ from typing import Any
 from service.bench.goals import check
 from service.bench.run import CLIENTS
 
-_COLOURS = {"plain": "#8a8f98", "openvino": "#0b57d0", "onnxruntime": "#e37400", "torch": "#b3261e"}
+_COLOURS = {
+    "plain": "#8a8f98",
+    "openvino": "#0b57d0",
+    "onnxruntime": "#e37400",
+    "torch": "#b3261e",
+    "litserve": "#188038",
+    "mosec": "#9334e6",
+    "bentoml": "#00838f",
+    "ray": "#a0522d",
+}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -76,7 +85,7 @@ def plot(result: dict[str, Any]) -> bytes:
     for name, cases in result["rates"].items():
         if "small 1" not in cases:
             continue
-        colour = _COLOURS.get(name.split(" ", maxsplit=1)[0], "#188038")
+        colour = _COLOURS[name.split(" ", maxsplit=1)[0]]
         style = {"color": colour, "marker": "o", "label": name, "linestyle": "--" if name.endswith("fp32") else "-"}
         rates = [statistics.median(cases[f"small {count}"]) for count in CLIENTS]
         left.plot(range(len(CLIENTS)), rates, **style)

@@ -45,7 +45,7 @@ def run(bundle: Path, rounds: int, say: Say) -> dict[str, Any]:
             seconds = []
             for number in range(STARTS):
                 server = Server(contender)
-                seconds.append(server.wait_until_ready())
+                seconds.append(server.wait_until_ready(sent["small"]))
                 if number < STARTS - 1:
                     server.stop()
             servers.append(server)

@@ -17,19 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from service.bench.clients import Connection
+from service.bundle import NETWORKS
 
 _START_LIMIT_SEC = 120
 
 
 @dataclass(frozen=True)
 class Contender:
-    """How to start a server: the command (with {port} in it), its environment, and the path that is ready or not."""
+    """How to start a server: the command (with {port} in it), its environment, and how to tell that it is ready."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready_path: str = "/readyz"
+    ready_path: str | None = "/readyz"  # where it has none, it is ready when it answers a picture
     needs: str | None = None  # a package; without it the contender is left out
+    as_json: bool = False  # it takes no raw bodies
 
 
 def contenders(bundle: Path) -> list[Contender]:
@@ -38,7 +40,7 @@ def contenders(bundle: Path) -> list[Contender]:
     ours = [python, "-m", "service", "serve"]
     base = {"MODEL_DIR": str(bundle), "DRAIN_SEC": "0", "LOG_LEVEL": "warning", "HOST": "127.0.0.1", "PORT": "{port}"}
     found = [
-        Contender("plain", [python, "-m", "loadtest.plain", "{port}"], ready_path="/"),
+        Contender("plain", [python, "-m", "loadtest.plain", "{port}"], ready_path=None),
         *(
             Contender(f"{engine} {precision}", ours, {**base, "ENGINE": engine, "PRECISION": precision})
             for engine in ("openvino", "onnxruntime")
@@ -46,8 +48,14 @@ def contenders(bundle: Path) -> list[Contender]:
         ),
         Contender("torch fp32", ours, {**base, "ENGINE": "torch", "PRECISION": "fp32"}),
         *(
-            Contender(peer, [python, "-m", f"loadtest.peers.{peer}", "{port}"], ready_path="/health", needs=peer)
-            for peer in ("litserve", "mosec")
+            Contender(
+                f"{peer} int8",
+                [python, "-m", f"loadtest.peers.{peer}", "{port}", str(bundle / NETWORKS["int8"])],
+                ready_path=None,
+                needs=peer,
+                as_json=peer == "litserve",
+            )
+            for peer in ("litserve", "mosec", "bentoml", "ray")
         ),
     ]
     return [item for item in found if item.needs is None or importlib.util.find_spec(item.needs)]
@@ -63,6 +71,7 @@ class Server:
             self.port: int = probe.getsockname()[1]
         fill = {"{port}": str(self.port)}
         self._ready_path = contender.ready_path
+        self._as_json = contender.as_json
         self._began = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603  # this project's own commands
             [fill.get(part, part) for part in contender.command],
@@ -72,8 +81,8 @@ class Server:
             start_new_session=True,
         )
 
-    def wait_until_ready(self) -> float:
-        """Return the seconds from start to ready.
+    def wait_until_ready(self, picture: bytes) -> float:
+        """Return the seconds from start to ready; `picture` is for those who have no other way to tell.
 
         Raises:
             RuntimeError: it ended, or took more than two minutes.
@@ -81,10 +90,17 @@ class Server:
         while time.perf_counter() - self._began < _START_LIMIT_SEC:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self._process.returncode} before it was ready")
-            if self.get(self._ready_path)[0] == 200:
+            if (self.get(self._ready_path)[0] if self._ready_path else self._answers(picture)) == 200:
                 return time.perf_counter() - self._began
             time.sleep(0.005)
         raise RuntimeError(f"{self.name} is not ready after {_START_LIMIT_SEC} s")
+
+    def _answers(self, picture: bytes) -> int:
+        [connection] = self.connections(picture, 1)
+        try:
+            return connection()
+        finally:
+            connection.close()
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask for a page; a status of 0 means that nobody answered."""
@@ -106,7 +122,7 @@ class Server:
 
     def connections(self, picture: bytes, count: int) -> list[Connection]:
         """Return clients that each send `picture` over a connection of their own."""
-        return [Connection(self.port, picture) for _ in range(count)]
+        return [Connection(self.port, picture, self._as_json) for _ in range(count)]
 
     def pids(self) -> list[int]:
         """List the server's processes."""
