@@ -85,7 +85,7 @@ def fleet(settings: Settings, base: Foundations) -> dict[str, Any]:
     groups = [group.manager.name for group in machines.groups]
     addresses = {version: address.address for version, address in balancer.addresses.items()}
     monitoring = Monitoring(
-        settings, groups=groups, url_map=balancer.url_map.name, address=addresses["ipv4"], after=base.apis
+        settings, groups=machines.base_names, url_map=balancer.url_map.name, address=addresses["ipv4"], after=base.apis
     )
     # Through which the pipeline admits itself for its tests.
     return {**_exports(settings, addresses, groups, monitoring), "securityPolicy": armor.policy.name}
@@ -98,7 +98,7 @@ def single(settings: Settings, base: Foundations) -> dict[str, Any]:
     )
     machines = _machines(settings, base, access.address.address)
     groups = [group.manager.name for group in machines.groups]
-    monitoring = Monitoring(settings, groups=groups, after=base.apis)
+    monitoring = Monitoring(settings, groups=machines.base_names, after=base.apis)
     return _exports(settings, {"ipv4": access.address.address}, groups, monitoring)
 
 
@@ -110,7 +110,7 @@ def _machines(settings: Settings, base: Foundations, address: pulumi.Input[str] 
         account=base.identity.account.email,
         address=address,
         # A machine that starts before it may read its image, or before the way to it is open, starts in vain.
-        after=[*base.apis, base.registry.reader, *base.identity.roles, *base.network.way_out],
+        after=[*base.apis, base.registry.reader, *base.identity.roles, *base.network.ways],
     )
 
 

@@ -13,7 +13,7 @@ def of_fleet(url_map: str, groups: list[str]) -> dict[str, Any]:
 
     Args:
         url_map: the URL map's name, by which the balancer's metrics are told apart.
-        groups: the names of the groups of machines.
+        groups: the base names of the groups, with which their own names and those of their machines begin.
     """
     requests = f'resource.type="https_lb_rule" resource.label.url_map_name="{url_map}"'
     machines = _any_of('metric.label."instance_name"', groups)
@@ -76,8 +76,8 @@ def of_single(group: str) -> dict[str, Any]:
     )
 
 
-def _any_of(label: str, prefixes: list[str]) -> str:
-    return "(" + " OR ".join(f'{label}=starts_with("{prefix}")' for prefix in prefixes) + ")"
+def _any_of(label: str, base_names: list[str]) -> str:
+    return "(" + " OR ".join(f'{label}=starts_with("{name}-")' for name in base_names) + ")"
 
 
 def _lines(title: str, series: list[tuple[str, str, list[str]]], reducer: str = "REDUCE_SUM") -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Fleet(pulumi.ComponentResource):
             )
             for plan in settings.groups
         ]
+        # What the names of a group's machines begin with, and the group's own name, which Pulumi makes of it.
+        self.base_names = [group.manager.base_instance_name for group in self.groups]
         self.register_outputs({})
 
 

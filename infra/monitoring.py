@@ -220,7 +220,7 @@ class Monitoring(pulumi.ComponentResource):
                 condition_absent=gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
                     filter=pulumi.Output.format(
                         'resource.type="gce_instance" AND metric.type="compute.googleapis.com/instance/uptime" '
-                        'AND metric.label.instance_name=starts_with("{0}")',
+                        'AND metric.label.instance_name=starts_with("{0}-")',
                         group,
                     ),
                     aggregations=[

@@ -51,15 +51,15 @@ class Network(pulumi.ComponentResource):
             private_ip_google_access=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self._admit("balancer", BALANCER_RANGES, settings.port)
+        probes = self._admit("balancer", BALANCER_RANGES, settings.port)
         if settings.iap_ssh:
             self._admit("ssh-through-iap", (TUNNEL_RANGE,), 22)
-        # A machine that starts before these are there finds no way to its image.
-        self.way_out = self._close_the_way_out()
+        # A machine that starts before these are there finds no way to its image, or is never found healthy.
+        self.ways = [probes, *self._close_the_way_out()]
         self.register_outputs({})
 
-    def _admit(self, name: str, ranges: Sequence[str], port: int) -> None:
-        gcp.compute.Firewall(
+    def _admit(self, name: str, ranges: Sequence[str], port: int) -> gcp.compute.Firewall:
+        return gcp.compute.Firewall(
             f"{self._name}-allow-{name}",
             network=self.network.id,
             direction="INGRESS",
