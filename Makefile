@@ -15,6 +15,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test image image-test image-compare lint format bench requirements clean
+.PHONY: bootstrap up release-check deploy submit rollback
 
 help:  ## Explain the targets
 	@echo "make TARGET"
@@ -53,6 +54,26 @@ format: $(VENV)/dev.stamp  ## Rewrite the sources in the project's style
 
 bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
 	$(PY) -m service bench
+
+# What cloudbuild.yaml does, and what comes before it (docs/pipeline.md).
+STACK ?= dev
+bootstrap:  ## Make what Pulumi needs first (PROJECT=, REGION=; STACK=, ALLOWLIST=, DRY_RUN=1)
+	@PROJECT='$(PROJECT)' REGION='$(REGION)' STACK='$(STACK)' ALLOWLIST='$(ALLOWLIST)' DRY_RUN='$(DRY_RUN)' pipeline/bootstrap.sh
+
+up: $(VENV)/dev.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=)
+	@STACK='$(STACK)' $(PY) -m pipeline.rollout up
+
+release-check: $(VENV)/dev.stamp  ## Every gate of the pipeline, on this machine (MODEL=local for models/resnet18)
+	@MODEL='$(MODEL)' $(PY) -m pipeline.steps check
+
+deploy: $(VENV)/dev.stamp  ## The whole pipeline from this machine, without Cloud Build (STACK=)
+	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps deploy
+
+submit: $(VENV)/dev.stamp  ## The whole pipeline on Cloud Build, from this checkout (STACK=)
+	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps submit
+
+rollback: $(VENV)/dev.stamp  ## The image that ran before, or IMAGE=...@sha256:... (STACK=)
+	@STACK='$(STACK)' IMAGE='$(filter-out classifier:latest,$(IMAGE))' $(PY) -m pipeline.rollout rollback
 
 requirements:  ## Write the pinned requirement files again (needs pip-tools)
 	requirements/compile.sh

@@ -25,7 +25,7 @@ _PAUSE_SEC = 10.0
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """Whom a rule admits, and the commands that make and remove it."""
 
     address: str
@@ -53,15 +53,15 @@ def opened(
         Stop: the rule cannot be made.
         LeftOpen: it cannot be removed again.
     """
-    rule = _rule(outputs, stack)
+    made = rule(outputs, stack, address.own())
     end = f"--project={project}"
-    close = [*rule.remove, "--quiet", end]
+    close = [*made.remove, "--quiet", end]
     run(["gcloud", *close], quiet=True)
-    say(f"door: admits {rule.address} while the fleet is tested")
-    result = run(["gcloud", *rule.create, end])
+    say(f"door: admits {made.address} while the fleet is tested")
+    result = run(["gcloud", *made.create, end])
     if result.code:
         raise Stop(
-            f"this machine, {rule.address}, cannot be admitted to test the fleet: {result.last_words} Its account "
+            f"this machine, {made.address}, cannot be admitted to test the fleet: {result.last_words} Its account "
             "needs roles/compute.securityAdmin (docs/pipeline.md)."
         )
     try:
@@ -84,15 +84,15 @@ def _close(command: list[str], pause: Callable[[float], None]) -> None:
     )
 
 
-def _rule(outputs: Mapping[str, Any], stack: str) -> _Rule:
-    own = address.own()
+def rule(outputs: Mapping[str, Any], stack: str, own: str) -> Rule:
+    """Return the rule that admits the address `own`: of Cloud Armor, or without a balancer of the firewall."""
     description = "A build tests the fleet; made and removed by pipeline/door.py"
     policy = outputs.get("securityPolicy")
     if policy:
         where = [str(PRIORITY), f"--security-policy={policy}"]
         rules = ["compute", "security-policies", "rules"]
         what = ["--action=allow", f"--src-ip-ranges={own}/32", f"--description={description}"]
-        return _Rule(own, [*rules, "create", *where, *what], [*rules, "delete", *where])
+        return Rule(own, [*rules, "create", *where, *what], [*rules, "delete", *where])
     name = f"classifier-{stack}-build"
     rules = ["compute", "firewall-rules"]
     what = [
@@ -103,4 +103,4 @@ def _rule(outputs: Mapping[str, Any], stack: str) -> _Rule:
         f"--target-service-accounts={outputs['serviceAccount']}",
         f"--description={description}",
     ]
-    return _Rule(own, [*rules, "create", name, *what], [*rules, "delete", name])
+    return Rule(own, [*rules, "create", name, *what], [*rules, "delete", name])

@@ -22,7 +22,10 @@ if [ "${ACTION:-}" != check ]; then
   expect REGION _REGION '[a-z]+-[a-z]+[0-9]+' europe-west1
   expect STACK _STACK '[a-z]([a-z0-9-]{0,17}[a-z0-9])?' dev
   expect REPOSITORY _REPOSITORY '[a-z]([a-z0-9-]{0,61}[a-z0-9])?' "classifier-${STACK:-dev}"
-  file=Pulumi.${STACK:-dev}.yaml
+fi
+# A stack that cannot be is not looked for.
+if [ "${ACTION:-}" != check ] && ! ((${#mistakes[@]})); then
+  file=Pulumi.$STACK.yaml
   if [ ! -f "$file" ]; then
     mistakes+=("$file is missing from the commit: make the stack with \`make bootstrap\`, then commit the file.")
   elif ! grep -q '^secretsprovider: *gcpkms://' "$file"; then

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 url=${1:-$(cat $left/url)}
 targets=(${2:+--targets "$2"})
 code=0
-.venv/bin/python -m loadtest run --host "$url" --scenario "${SCENARIO:-steady}" "${targets[@]}" --output reports/loadtest --yes ||
+"${PYTHON:-.venv/bin/python}" -m loadtest run --host "$url" --scenario "${SCENARIO:-steady}" "${targets[@]}" --output reports/loadtest --yes ||
   code=$?
 if [ $# = 0 ] && [ $code != 0 ]; then
   stop "the candidate misses its targets under load, or could not be tested, see above: nothing was pushed or changed."

@@ -23,6 +23,7 @@ from pipeline.commands import run
 from pipeline.errors import Locked, Stop, main, say
 from pipeline.stack import Stack
 
+_HERE = Path(__file__).resolve().parent
 # A new rule of Cloud Armor needs a minute or so until all of Google's front ends know it.
 _READY_LIMIT_SEC = float(os.environ.get("READY_LIMIT_SEC", "300"))
 _LOCK_WAIT_SEC = float(os.environ.get("LOCK_WAIT_SEC", "900"))
@@ -131,7 +132,7 @@ def _behind_sign_in(url: str) -> bool:
 
 
 def _load(url: str) -> None:
-    code = subprocess.run(["pipeline/load.sh", url, "pipeline/targets.toml"], check=False).returncode  # noqa: S607  # ours
+    code = subprocess.run([_HERE / "load.sh", url, _HERE / "targets.toml"], check=False).returncode
     if code:
         raise Stop("the fleet misses its targets under load, or could not be tested, see above.")
 

@@ -28,7 +28,7 @@ from pipeline.errors import Stop, main, say
 FILE = Path("cloudbuild.yaml")
 # The first step that leaves this machine.
 OUTWARDS = "push"
-_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_REFERENCE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Step:
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
-    """Replace $NAME and ${NAME}, as Cloud Build does; a name without a value becomes nothing."""
-    return _REFERENCE.sub(lambda match: values.get(match[1] or match[2], ""), text)
+    """Replace $NAME and ${NAME}, as Cloud Build does; a name without a value becomes nothing, $$ becomes $."""
+    return _REFERENCE.sub(lambda match: match[1] or values.get(match[2] or match[3], ""), text)
 
 
 def read(file: Path, values: Mapping[str, str]) -> list[Step]:
