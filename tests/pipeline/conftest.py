@@ -46,10 +46,13 @@ class Tools:
         self.rules.insert(0, rule)
         (self.folder / "script.json").write_text(json.dumps(self.rules))
 
+    @property
+    def log(self) -> Path:
+        return self.folder / "calls.jsonl"
+
     def calls(self, *words: str) -> list[list[str]]:
         """Return the commands so far in which all words occur."""
-        log = self.folder / "calls.jsonl"
-        commands = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        commands = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
         return [command for command in commands if set(words) <= set(command)]
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
