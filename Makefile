@@ -33,7 +33,7 @@ image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, 
 	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)
 
 image-test: $(VENV)/dev.stamp  ## Build the image, run it as production does, check it from outside
-	$(PY) -m pytest -m image tests/container
+	$(PY) -m pytest -m image tests/container tests/pipeline
 
 image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTorch image, with the model of untrained weights
 	$(PY) -m service build --weights untrained --torchscript --reuse

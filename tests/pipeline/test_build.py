@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -35,7 +36,7 @@ def build(folder: Path, tools: Tools, **more: object) -> dict[str, list[list[str
 
 
 def sources(command: list[str]) -> list[str]:
-    return [value for option, value in zip(command, command[1:], strict=False) if option == "--cache-from"]
+    return [value for option, value in itertools.pairwise(command) if option == "--cache-from"]
 
 
 def test_the_stage_with_pytorch_is_kept_under_what_it_holds(folder: Path, tools: Tools) -> None:
