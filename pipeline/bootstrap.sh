@@ -88,5 +88,5 @@ echo
 echo "Next:"
 ((${#ranges[@]})) || echo "  PULUMI_BACKEND_URL=$bucket pulumi config set --path 'allowlist[0]' YOUR-ADDRESS/32 --stack $stack"
 echo "  make up STACK=$stack       # the foundations"
-echo "  git commit Pulumi.$stack.yaml -m 'The stack $stack'"
 echo "  make deploy STACK=$stack   # build, test, push, deploy"
+echo "Commit Pulumi.$stack.yaml before Cloud Build takes over: it names the key."

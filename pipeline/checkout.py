@@ -50,8 +50,11 @@ def commit() -> str:
 
 
 def changes() -> str:
-    """Return the first file with changes that are in no commit, or nothing."""
-    changed = _git("status", "--porcelain", "--untracked-files=no").splitlines()
+    """Return the first file with changes that are in no commit, or nothing.
+
+    The stacks' files do not count: Pulumi writes to them, the image that it deploys too, and they are in no image.
+    """
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!Pulumi.*.yaml").splitlines()
     return changed[0].strip() if changed else ""
 
 

@@ -81,6 +81,14 @@ def test_what_is_in_no_commit_is_not_deployed(stubbed: Path) -> None:
     assert run(python("pipeline.steps", "check"), stubbed).returncode == 0
 
 
+def test_what_pulumi_writes_to_the_stacks_file_is_no_change(stubbed: Path) -> None:
+    """It writes there which image it deployed: a second deployment would be refused."""
+    (stubbed / "Pulumi.dev.yaml").write_text(
+        (stubbed / "Pulumi.dev.yaml").read_text() + "  own-cloud-classifier:image: x\n"
+    )
+    assert run(python("pipeline.steps", "deploy"), stubbed).returncode == 0
+
+
 def test_a_stack_that_nobody_made(stubbed: Path) -> None:
     sentence = complaint(run(python("pipeline.steps", "deploy"), stubbed, STACK="prod"))
     assert sentence.startswith("Pulumi.prod.yaml is missing: make the stack with `make bootstrap STACK=prod")
