@@ -9,7 +9,9 @@ flags=(--quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit
 pip-compile "${flags[@]}" "$@" --generate-hashes --extra serve -o requirements/serve.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" --generate-hashes --extra image -o requirements/image.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra modeling -o requirements/modeling.txt pyproject.toml
-pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt --extra dev \
-  -o requirements/dev.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt --extra loadtest \
+  -o requirements/loadtest.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt \
+  -c requirements/loadtest.txt --extra dev -o requirements/dev.txt pyproject.toml
 # pip-compile warns of the package that is left out on purpose.
 sed -i '/^# WARNING/,$d' requirements/serve.txt
