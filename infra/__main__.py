@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Pulumi runs this folder as a program, so that the package is not on the path.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# Pulumi runs this folder as a program: the package is not on the path, and this folder, which is, would hide other
+# packages' modules of the same names.
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import pulumi
 

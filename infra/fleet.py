@@ -128,8 +128,8 @@ class Group(pulumi.ComponentResource):
             # Beside an autoscaler a size would undo its work at every update.
             target_size=plan.min_size if plan.fixed else None,
             distribution_policy_zones=list(settings.zone_names),
-            # Spot machines: wherever there are some, and none is moved once it runs.
-            distribution_policy_target_shape="BALANCED" if plan.spot else "EVEN",
+            # Spot machines, or the only one: wherever there are some, and none is moved once it runs.
+            distribution_policy_target_shape="BALANCED" if plan.spot or settings.single else "EVEN",
             versions=[
                 gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=self.template.self_link_unique)
             ],

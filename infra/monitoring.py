@@ -199,7 +199,7 @@ class Monitoring(pulumi.ComponentResource):
                         alignment_period="600s",
                         per_series_aligner="ALIGN_NEXT_OLDER",
                         cross_series_reducer="REDUCE_COUNT_FALSE",
-                        group_by_fields=["resource.label.host"],
+                        group_by_fields=["resource.label.project_id", "resource.label.host"],
                     )
                 ],
                 comparison="COMPARISON_GT",

@@ -7,18 +7,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import google_network
 from infra.settings import Settings
-
-# Whence the balancer's traffic and all probes come (https://cloud.google.com/load-balancing/docs/firewall-rules).
-BALANCER_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
-# Whence Identity-Aware Proxy's tunnel comes (https://cloud.google.com/iap/docs/using-tcp-forwarding).
-TUNNEL_RANGE = "35.235.240.0/20"
-# private.googleapis.com: Google's APIs at addresses that are not announced on the internet
-# (https://cloud.google.com/vpc/docs/configure-private-google-access).
-GOOGLE_APIS_RANGE = "199.36.153.8/30"
-_GOOGLE_APIS_ADDRESSES = ["199.36.153.8", "199.36.153.9", "199.36.153.10", "199.36.153.11"]
-# What the machines ask for: logs, metrics and tokens; images.
-_GOOGLE_DOMAINS = {"googleapis": "googleapis.com.", "images": "pkg.dev."}
 
 
 class Network(pulumi.ComponentResource):
@@ -51,9 +41,9 @@ class Network(pulumi.ComponentResource):
             private_ip_google_access=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        probes = self._admit("balancer", BALANCER_RANGES, settings.port)
+        probes = self._admit("balancer", google_network.BALANCER_RANGES, settings.port)
         if settings.iap_ssh:
-            self._admit("ssh-through-iap", (TUNNEL_RANGE,), 22)
+            self._admit("ssh-through-iap", (google_network.TUNNEL_RANGE,), 22)
         # A machine that starts before these are there finds no way to its image, or is never found healthy.
         self.ways = [probes, *self._close_the_way_out()]
         self.register_outputs({})
@@ -76,7 +66,7 @@ class Network(pulumi.ComponentResource):
             network=self.network.id,
             direction="EGRESS",
             priority=1000,
-            destination_ranges=[GOOGLE_APIS_RANGE],
+            destination_ranges=[google_network.APIS_RANGE],
             allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=["443"])],
             opts=child,
         )
@@ -93,7 +83,7 @@ class Network(pulumi.ComponentResource):
         return [
             allow,
             deny,
-            *(record for name, domain in _GOOGLE_DOMAINS.items() for record in self._zone(name, domain)),
+            *(record for name, domain in google_network.DOMAINS.items() for record in self._zone(name, domain)),
         ]
 
     def _zone(self, name: str, domain: str) -> list[pulumi.Resource]:
@@ -115,7 +105,7 @@ class Network(pulumi.ComponentResource):
             name=domain,
             type="A",
             ttl=300,
-            rrdatas=_GOOGLE_APIS_ADDRESSES,
+            rrdatas=list(google_network.APIS_ADDRESSES),
             opts=child,
         )
         names = gcp.dns.RecordSet(

@@ -200,6 +200,9 @@ def _options(request: Any) -> dict[str, Any]:
     """Return the resource options that were set, as plain data."""
     fields = json_format.MessageToDict(request, preserving_proto_field_name=True)
     options = {name: fields[name] for name in _OPTIONS if fields.get(name) not in (None, "", [], {}, False)}
+    if "provider" in options:
+        # URN::ID, of which only an update knows the second.
+        options["provider"] = options["provider"].rpartition("::")[0]
     if request.deleteBeforeReplaceDefined:
         options["deleteBeforeReplace"] = request.deleteBeforeReplace
     return options
