@@ -114,8 +114,8 @@ def _encode(values: Mapping[str, Any]) -> struct_pb2.Struct:
 class _Recorder(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
     """Both services for one run. gRPC calls it from several threads; the lock makes one sequence of it."""
 
-    def __init__(self, project: str, stack: str, preview: bool, google: cloud.Cloud) -> None:
-        self.project, self.stack, self.preview, self.google = project, stack, preview, google
+    def __init__(self, project: str, stack: str, preview: bool, google: cloud.Cloud, before: Deployment | None) -> None:
+        self.project, self.stack, self.preview, self.google, self.before = project, stack, preview, google, before
         self.lock = threading.Lock()
         self.resources: dict[str, Resource] = {}
         self.outputs: dict[str, Any] = {}
@@ -155,13 +155,24 @@ class _Recorder(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.Engin
                 },
                 options=_options(request),
             )
-            computed = self.google.create(resource) if request.custom and not self.preview else {}
+            computed = self._computed(resource)
             resource.outputs.update({**inputs, **computed})
             self.resources[urn] = resource
         # Inputs go back as they came, with their marks of secrecy.
         return resource_pb2.RegisterResourceResponse(
             urn=urn, id=str(computed.get("id", "")), object=_encode({**raw, **computed})
         )
+
+    def _computed(self, resource: Resource) -> dict[str, Any]:
+        """Return the outputs that inputs do not give: in a preview those of what is there and is not replaced."""
+        if not resource.custom:
+            return {}
+        if not self.preview:
+            return self.google.create(resource)
+        existing = self.before.by_urn.get(resource.urn) if self.before else None
+        if existing is None or (resource.kind in cloud.IMMUTABLE and existing.inputs != resource.inputs):
+            return {}
+        return {key: value for key, value in existing.outputs.items() if key not in resource.inputs}
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self.lock:
@@ -248,6 +259,7 @@ class Engine:
         preview: bool = False,
         secret_keys: tuple[str, ...] = (),
         google: cloud.Cloud | None = None,
+        before: Deployment | None = None,
         timeout_sec: int = 60,
     ) -> Deployment:
         """Run the program in `directory` to its end.
@@ -261,12 +273,13 @@ class Engine:
             preview: whether what the provider computes stays unknown.
             secret_keys: keys of `config` whose values are secret.
             google: what answers in Google's stead.
+            before: what runs already, for a preview of a change: what stays as it is, is known.
             timeout_sec: a run takes a second, but a program can wait for what never comes.
 
         Raises:
             ProgramHung: after `timeout_sec`.
         """
-        recorder = _Recorder(project, stack, preview, google or cloud.Cloud())
+        recorder = _Recorder(project, stack, preview, google or cloud.Cloud(), before)
         server = grpc.server(futures.ThreadPoolExecutor(8))
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(recorder, server)
         engine_pb2_grpc.add_EngineServicer_to_server(recorder, server)

@@ -25,8 +25,8 @@ import pulumi.runtime
 
 # Modules of the provider's SDK that programs use; another one costs each run the time to load it.
 PRELOADED = (
-    "artifactregistry", "billing", "cloudbuild", "compute", "dns", "iap", "kms", "logging", "monitoring",
-    "organizations", "projects", "secretmanager", "serviceaccount", "storage",
+    "artifactregistry", "billing", "cloudbuild", "cloudbuildv2", "compute", "dns", "iap", "kms", "logging",
+    "monitoring", "organizations", "projects", "secretmanager", "serviceaccount", "storage",
 )  # fmt: skip
 
 

@@ -58,4 +58,4 @@ def read(file: Path = FILE) -> list[Mutation]:
 def _mutations(hunks: list[tuple[list[str], list[str]]]) -> Iterator[Mutation]:
     for (outage, file, *stack), lines in hunks:
         old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in marks) for marks in ("- ", "+ "))
-        yield Mutation(outage, file, *(stack or ["dev"]), old, new)
+        yield Mutation(outage, file, stack[0] if stack else "dev", old, new)

@@ -37,7 +37,7 @@ class Project:
     @property
     def program(self) -> Path:
         """The directory that the program runs in."""
-        return self.root / self.definition.get("main", ".")
+        return self.root / str(self.definition.get("main", "."))
 
     def configuration(self, stack: str, more: Mapping[str, Any]) -> dict[str, str]:
         """Return a stack's configuration as the program gets it.

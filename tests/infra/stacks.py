@@ -88,10 +88,44 @@ STACKS = {
 }
 
 
+# Settings turned one by one, each on top of a stack: what they make must hold to the invariants too.
+VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "two zones": ("dev", {"zones": ["europe-west4-a", "europe-west4-c"], "maxSurge": 2}),
+    "one zone": ("dev", {"zones": ["europe-west4-b"], "maxSurge": 1}),
+    "a region without zone a": (
+        "dev",
+        {"gcp:region": "us-east1", "image": image("dev").replace(cloud.REGION, "us-east1")},
+    ),
+    "Spot of a fixed size": ("dev", {"spotMin": 3, "spotMax": 3}),
+    "Spot above a scaled base": ("dev", {"onDemandMin": 1, "onDemandMax": 9}),
+    "a large fleet": ("prod", {"spotMax": 400, "onDemandMin": 20, "onDemandMax": 100, "maxSurge": 30}),
+    "a newer series": ("dev", {"machineType": "c4-standard-2", "diskType": "hyperdisk-balanced"}),
+    "a larger machine": ("dev", {"machineType": "n2d-highcpu-8", "diskGb": 200, "diskType": "pd-ssd"}),
+    "other times": ("dev", {"drainSec": 16, "requestTimeoutSec": 5}),
+    "no log of requests": ("dev", {"logSamplePercent": 0, "logLevel": "warning"}),
+    "one range": ("dev", {"allowlist": ["203.0.113.7/32"]}),
+    "exactly one full rule": ("dev", {"allowlist": MANY_RANGES[:10]}),
+    "one range too many for a rule": ("dev", {"allowlist": MANY_RANGES[:11]}),
+    "only IPv6": ("dev", {"allowlist": ["2001:db8:7::/48"]}),
+    "attack rules that only log": ("dev", {"wafRules": ["sqli-v33-stable"], "wafPreview": True}),
+    "one machine that stays": ("single", {"onDemandMin": 1, "onDemandMax": 1}),
+    "one machine with SSH and alarms": ("single", {"iapSsh": True, "alertEmails": ["a@example.com", "b@example.com"]}),
+    "one machine of three zones": ("single", {"maxSurge": 5}),
+    "sign-in within the allowlist": ("iap", {"allowlist": ALLOWLIST}),
+    "many domains": ("https", {"domains": [f"name-{number}.example.com" for number in range(15)]}),
+}
+
+
 def deploy(
-    engine: Engine, stack: Stack, *, preview: bool = False, project: Project = PROJECT, **more: Any
+    engine: Engine,
+    stack: Stack,
+    *,
+    preview: bool = False,
+    before: Deployment | None = None,
+    project: Project = PROJECT,
+    **more: Any,
 ) -> Deployment:
-    """Run the program for a stack; `more` is set on top, `project` may be a changed copy."""
+    """Run the program for a stack; `more` is set on top, `project` may be a changed copy, `before` is what runs."""
     return engine.run(
         project.program,
         project.configuration(stack.name, {**stack.more, **more}),
@@ -99,4 +133,5 @@ def deploy(
         stack=stack.name,
         root=project.root,
         preview=preview,
+        before=before,
     )

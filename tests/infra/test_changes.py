@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.infra.conftest import Deployed
-from tests.infra.deployment import Deployment, changes, values, walk
+from tests.infra.deployment import UNKNOWN, Deployment, changes, values, walk
 from tests.infra.engine import Engine
-from tests.infra.stacks import ALLOWLIST, OTHER_DIGEST, STACKS, deploy, image
+from tests.infra.mutations import Mutation
+from tests.infra.stacks import ALLOWLIST, DIGEST, OTHER_DIGEST, PROJECT, STACKS, deploy, image
 
 
 def changed(engine: Engine, deployed: Deployed, stack: str, **more: Any) -> dict[str, set[str]]:
@@ -29,6 +31,30 @@ def test_a_new_digest_changes_only_the_templates_and_the_groups_versions(
         **{f"compute.InstanceTemplate {name!r}": {"metadata.user-data"} for name in groups},
         **{f"compute.RegionInstanceGroupManager {name!r}": {"versions[0].instanceTemplate"} for name in groups},
     }
+
+
+def test_a_digest_that_gets_anywhere_else_is_noticed(engine: Engine, tmp_path: Path) -> None:
+    leak = Mutation(
+        "", "infra/fleet.py", "dev",
+        "            base_instance_name=name,\n",
+        '            base_instance_name=f"{name}-{settings.image[-2:]}",\n',
+    )  # fmt: skip
+    project = leak.apply(PROJECT, tmp_path)
+    before, after = (
+        deploy(engine, STACKS["dev"], project=project, image=image("dev", digest)) for digest in (DIGEST, OTHER_DIGEST)
+    )
+    found = changes(before, after)
+    assert "baseInstanceName" in found["compute.RegionInstanceGroupManager 'classifier-dev-spot'"]
+
+
+def test_the_preview_of_a_new_digest_shows_the_same(engine: Engine, deployed: Deployed) -> None:
+    """The new template's link is what is not known yet."""
+    preview = deploy(engine, STACKS["dev"], preview=True, before=deployed("dev"), image=image("dev", OTHER_DIGEST))
+    assert changes(deployed("dev"), preview).keys() == {
+        "compute.InstanceTemplate 'classifier-dev-spot'",
+        "compute.RegionInstanceGroupManager 'classifier-dev-spot'",
+    }
+    assert values(preview.one("compute.RegionInstanceGroupManager").inputs, "versions[].instanceTemplate") == [UNKNOWN]
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -1,4 +1,4 @@
-"""What each stack consists of is written in inventories/, so that a change of the program shows as a diff there.
+"""What each stack consists of is what inventories/ say, so that a change of the program shows as a diff there.
 
 `pytest tests/infra/test_inventories.py --update-inventories` writes the files again.
 """

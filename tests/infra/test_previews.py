@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.infra import sdk
 from tests.infra.conftest import Deployed
 from tests.infra.deployment import UNKNOWN, replaced, walk
-from tests.infra.stacks import STACKS
+from tests.infra.engine import Engine
+from tests.infra.mutations import Mutation
+from tests.infra.stacks import PROJECT, STACKS, deploy
 
 
 @pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
@@ -31,6 +35,18 @@ def test_a_preview_shows_exactly_what_the_update_makes(stack: str, deployed: Dep
         for path, value in walk(shown.inputs):
             hidden = value is UNKNOWN or any(part is UNKNOWN for part in [shown.inputs.get(path.split(".")[0])])
             assert hidden or known[path] == value, f"{shown}.{path} is {value!r}, then {known.get(path)!r}"
+
+
+def test_a_resource_that_hides_from_the_preview_is_noticed(engine: Engine, tmp_path: Path) -> None:
+    hidden = Mutation(
+        "", "infra/fleet.py", "dev",
+        "            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)\n",
+        "            self.manager.id.apply(lambda _: _autoscaler(name, settings, plan, self.manager, parent=self))\n",
+    )  # fmt: skip
+    project = hidden.apply(PROJECT, tmp_path)
+    preview, update = (deploy(engine, STACKS["dev"], project=project, preview=preview) for preview in (True, False))
+    (missing,) = update.by_urn.keys() - preview.by_urn.keys()
+    assert "RegionAutoscaler" in missing
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -151,10 +151,13 @@ def destroy_takes_an_api_from_the_whole_project(deployment: Deployment) -> Itera
 # The API that makes the resources of a module of the SDK.
 _APIS = {
     "artifactregistry": "artifactregistry", "billing": "billingbudgets", "cloudbuild": "cloudbuild",
-    "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms", "logging": "logging",
-    "monitoring": "monitoring", "projects": "cloudresourcemanager", "secretmanager": "secretmanager",
-    "serviceaccount": "iam", "storage": "storage",
+    "cloudbuildv2": "cloudbuild", "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms",
+    "logging": "logging", "monitoring": "monitoring", "projects": "cloudresourcemanager",
+    "secretmanager": "secretmanager", "serviceaccount": "iam", "storage": "storage",
 }  # fmt: skip
+
+# Grants on the bucket and the key that hold Pulumi's state: both are older than any stack, and so are their APIs.
+_OLDER_THAN_THE_STACK = ("kms.CryptoKeyIAMMember", "storage.BucketIAMMember")
 
 
 @prevents
@@ -163,7 +166,7 @@ def resource_is_made_before_its_api_is_on(deployment: Deployment) -> Iterator[st
     services = {service.inputs["service"]: service.urn for service in deployment.of("projects.Service")}
     for resource in deployment.custom:
         module = resource.kind.split(".", maxsplit=1)[0]
-        if resource.kind == "projects.Service" or resource.type.startswith("pulumi:"):
+        if resource.kind in ("projects.Service", *_OLDER_THAN_THE_STACK) or resource.type.startswith("pulumi:"):
             continue
         api = f"{_APIS.get(module, module)}.googleapis.com"
         if api not in services:
