@@ -29,6 +29,7 @@ from infra.fleet import PORT_NAME, Fleet
 from infra.identity import Identity
 from infra.monitoring import Monitoring
 from infra.network import Network
+from infra.pipeline import Pipeline
 from infra.registry import Registry
 from infra.settings import Settings
 from infra.single import DirectAccess
@@ -41,6 +42,7 @@ def deploy(settings: Settings) -> None:
         "registry": settings.registry,
         "region": settings.region,
         "serviceAccount": foundations.identity.account.email,
+        "network": foundations.network.network.name,
         "image": settings.image,
         "monthlyCostUsd": cost.estimate(settings),
     }
@@ -62,6 +64,13 @@ class Foundations:
         self.identity = Identity(settings, after=self.apis)
         self.registry = Registry(settings, reader=self.identity.account.member, after=self.apis)
         self.network = Network(settings, machines=self.identity.account.email, after=self.apis)
+        if settings.pipeline:
+            self.pipeline = Pipeline(
+                settings,
+                machines=self.identity.account.name,
+                images=self.registry.repository.name,
+                after=self.apis,
+            )
 
 
 def fleet(settings: Settings, base: Foundations) -> dict[str, Any]:
@@ -80,7 +89,8 @@ def fleet(settings: Settings, base: Foundations) -> dict[str, Any]:
     monitoring = Monitoring(
         settings, groups=machines.base_names, url_map=balancer.url_map.name, address=addresses["ipv4"], after=base.apis
     )
-    return _exports(settings, addresses, groups, monitoring)
+    # Through which the pipeline admits itself for its tests.
+    return {**_exports(settings, addresses, groups, monitoring), "securityPolicy": armor.policy.name}
 
 
 def single(settings: Settings, base: Foundations) -> dict[str, Any]:

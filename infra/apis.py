@@ -21,6 +21,9 @@ class Apis(pulumi.ComponentResource):
         names = [*_ALWAYS]
         names += ["iap"] if settings.iap_members else []
         names += ["billingbudgets"] if settings.monthly_budget_usd else []
+        # containeranalysis holds the provenance of what Cloud Build has built.
+        names += ["cloudbuild", "containeranalysis"] if settings.pipeline else []
+        names += ["secretmanager"] if settings.comment_secret or settings.github_token_secret else []
         self.enabled = [
             gcp.projects.Service(
                 f"{settings.name}-{name}",

@@ -23,13 +23,9 @@ def dashboard(settings: Settings, dashboard_id: str) -> str:
 
 
 def build_first(settings: Settings) -> str:
-    """Return what to type once the foundations are there: build an image, push it, deploy it by its digest."""
+    """Return what to type once the foundations are there: build an image, test it, push it, deploy it by its digest."""
     host = settings.registry.split("/", 1)[0]
-    tag = f"{settings.registry}/classifier:first"
-    return (
-        f"gcloud auth configure-docker {host} && make image IMAGE={tag} && docker push {tag} && "
-        f"pulumi config set image $(docker inspect --format '{{{{index .RepoDigests 0}}}}' {tag}) && pulumi up"
-    )
+    return f"gcloud auth configure-docker {host} && make deploy STACK={settings.stack}"
 
 
 def next_step(settings: Settings, addresses: dict[str, str]) -> str:

@@ -138,6 +138,23 @@ class Settings:
         0, kinds.integer(0, 1_000_000), "Budget that sends an alert when it is being used up; 0 for none."
     )
     billing_account: str = setting("", kinds.TEXT, "Billing account of the budget, as XXXXXX-XXXXXX-XXXXXX.")
+    pipeline: bool = setting(False, kinds.BOOLEAN, "Whether Cloud Build may deploy this stack: makes its two accounts.")
+    repository: str = setting(
+        "", kinds.TEXT, "Repository on GitHub, as OWNER/NAME, of which pushes are deployed and pull requests previewed."
+    )
+    branch: str = setting("main", kinds.TEXT, "The branch that is deployed.")
+    connection: str = setting(
+        "github", kinds.TEXT, "Name of Cloud Build's connection to GitHub, in the stack's region."
+    )
+    github_installation: int = setting(
+        0,
+        kinds.integer(0, 10**12),
+        "Number of Cloud Build's installation on GitHub, to have the stack make the connection; 0 where it is there.",
+    )
+    github_token_secret: str = setting("", kinds.TEXT, "Secret with the token of the connection that the stack makes.")
+    comment_secret: str = setting(
+        "", kinds.TEXT, "Secret with a token that may comment on pull requests; empty for no comments."
+    )
 
     @classmethod
     def from_config(cls, config: Mapping[str, str], *, stack: str, project: str, region: str) -> Settings:
@@ -195,6 +212,16 @@ class Settings:
     def registry(self) -> str:
         """Return the repository's address, without a protocol."""
         return f"{self.region}-docker.pkg.dev/{self.project}/{self.name}"
+
+    @property
+    def state_bucket(self) -> str:
+        """Return the bucket with Pulumi's state, which pipeline/bootstrap.sh makes."""
+        return f"{self.project}-pulumi-state"
+
+    @property
+    def state_key(self) -> str:
+        """Return the full name of the key of the state's secrets, which pipeline/bootstrap.sh makes."""
+        return f"projects/{self.project}/locations/{self.region}/keyRings/pulumi/cryptoKeys/state"
 
     @property
     def single(self) -> bool:

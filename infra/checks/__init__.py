@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.checks import access, machines, place
+from infra.checks import access, delivery, machines, place
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -26,5 +26,6 @@ def mistakes(settings: Settings) -> list[str]:
         access.sign_in,
         access.waf,
         access.alerts,
+        delivery.pipeline,
     ]
     return found + [sentence for check in checks for sentence in check(settings)]

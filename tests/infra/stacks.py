@@ -72,6 +72,18 @@ STACKS = {
         ),
         base="dev",
     ),
+    "pipeline": Stack(
+        "dev",
+        _set(
+            "dev",
+            commentSecret="github-comments",
+            githubInstallation=42,
+            githubTokenSecret="github-token",  # a secret's name
+            pipeline=True,
+            repository="team/classifier",
+        ),
+        base="dev",
+    ),
     "prod": Stack("prod", _set("prod", domains=["classify.example.com"])),
 }
 
