@@ -14,7 +14,8 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test image image-test image-compare lint format bench requirements clean
+.PHONY: help run infra test image image-test image-compare lint format bench requirements clean
+.PHONY: bootstrap up release-check deploy submit rollback
 
 help:  ## Explain the targets
 	@echo "make TARGET"
@@ -25,6 +26,8 @@ run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:808
 	@echo "Serving at http://localhost:$(PORT)  (Ctrl-C ends it)"
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) DRAIN_SEC=$${DRAIN_SEC-0} PORT=$(PORT) exec $(PY) -m service serve
 
+infra: $(VENV)/infra.stamp  ## Set up what `pulumi up` needs
+
 test: $(VENV)/dev.stamp  ## Run all tests
 	$(PY) -m pytest -m "not image"
 
@@ -32,7 +35,7 @@ image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, 
 	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)
 
 image-test: $(VENV)/dev.stamp  ## Build the image, run it as production does, check it from outside
-	$(PY) -m pytest -m image tests/container
+	$(PY) -m pytest -m image tests/container tests/pipeline
 
 image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTorch image, with the model of untrained weights
 	$(PY) -m service build --weights untrained --torchscript --reuse
@@ -54,6 +57,26 @@ format: $(VENV)/dev.stamp  ## Rewrite the sources in the project's style
 bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
 	$(PY) -m service bench
 
+# What cloudbuild.yaml does, and what comes before it (docs/pipeline.md).
+STACK ?= dev
+bootstrap:  ## Make what Pulumi needs first (PROJECT=, REGION=; STACK=, ALLOWLIST=, DRY_RUN=1)
+	@PROJECT='$(PROJECT)' REGION='$(REGION)' STACK='$(STACK)' ALLOWLIST='$(ALLOWLIST)' DRY_RUN='$(DRY_RUN)' pipeline/bootstrap.sh
+
+up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=)
+	@STACK='$(STACK)' $(PY) -m pipeline.rollout up
+
+release-check: $(VENV)/pipeline.stamp  ## Every gate of the pipeline, on this machine (MODEL=local for models/resnet18)
+	@MODEL='$(MODEL)' $(PY) -m pipeline.steps check
+
+deploy: $(VENV)/pipeline.stamp  ## The whole pipeline from this machine, without Cloud Build (STACK=)
+	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps deploy
+
+submit: $(VENV)/pipeline.stamp  ## The whole pipeline on Cloud Build, from this checkout (STACK=)
+	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps submit
+
+rollback: $(VENV)/pipeline.stamp  ## The image that ran before, or IMAGE=...@sha256:... (STACK=)
+	@STACK='$(STACK)' IMAGE='$(filter-out classifier:latest,$(IMAGE))' $(PY) -m pipeline.rollout rollback
+
 requirements:  ## Write the pinned requirement files again (needs pip-tools)
 	requirements/compile.sh
 
@@ -62,14 +85,26 @@ clean:  ## Remove the virtual environment and the models
 
 # The machine that serves needs only serve.txt; building a model needs the rest. PyTorch comes last: it finds what it
 # needs installed, so that only its own two packages are looked for on its own index (once, without retries).
-$(VENV)/run.stamp: requirements/serve.txt requirements/modeling.txt requirements/torch.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/run.stamp: $(VENV)/pyvenv.cfg requirements/serve.txt requirements/modeling.txt requirements/torch.txt
 	$(PIP) install --no-deps --require-hashes -r requirements/serve.txt
 	$(PIP) install --no-deps -r requirements/modeling.txt
 	$(PIP) install --retries 0 --timeout 15 -r requirements/torch.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Deploying needs Pulumi only, no PyTorch.
+$(VENV)/infra.stamp: $(VENV)/pyvenv.cfg requirements/infra.txt
+	$(PIP) install --no-deps -r requirements/infra.txt
+	@touch $@
+
+# The pipeline deploys and tests what it deployed.
+$(VENV)/pipeline.stamp: $(VENV)/infra.stamp requirements/pipeline.txt requirements/loadtest.txt
+	$(PIP) install --no-deps -r requirements/pipeline.txt -r requirements/loadtest.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/pipeline.stamp requirements/dev.txt
 	$(PIP) install --no-deps -r requirements/dev.txt
 	@touch $@

@@ -8,8 +8,16 @@ flags=(--quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit
        --unsafe-package openvino-telemetry --unsafe-package torch --unsafe-package torchvision)
 pip-compile "${flags[@]}" "$@" --generate-hashes --extra serve -o requirements/serve.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" --generate-hashes --extra image -o requirements/image.txt pyproject.toml
-pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra modeling -o requirements/modeling.txt pyproject.toml
-pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt --extra dev \
+# Before modeling.txt: Pulumi wants an older protobuf than onnx does, and both are in a developer's environment.
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra infra -o requirements/infra.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/infra.txt --extra modeling \
+  -o requirements/modeling.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt --extra loadtest \
+  -o requirements/loadtest.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/infra.txt --extra pipeline \
+  -o requirements/pipeline.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt \
+  -c requirements/infra.txt -c requirements/loadtest.txt -c requirements/pipeline.txt --extra dev \
   -o requirements/dev.txt pyproject.toml
 # pip-compile warns of the package that is left out on purpose.
 sed -i '/^# WARNING/,$d' requirements/serve.txt

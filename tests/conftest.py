@@ -47,6 +47,12 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-inventories", action="store_true", help="write tests/infra/inventories again, to be reviewed"
+    )
+
+
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     """A real photograph, 640 x 427."""

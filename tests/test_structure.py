@@ -28,7 +28,7 @@ LAYERS = [
     ["service.bench"],
     ["service.__main__", "service.gunicorn.conf"],
 ]
-TOP_LEVEL = ("service", "infra", "loadtest")
+TOP_LEVEL = ("service", "infra", "loadtest", "pipeline")
 
 
 def modules(package: str) -> Iterator[tuple[str, Path]]:
@@ -81,7 +81,7 @@ def test_imports_point_one_way(module: str) -> None:
 
 
 @pytest.mark.parametrize("package", TOP_LEVEL)
-def test_the_three_parts_never_import_one_another(package: str) -> None:
+def test_the_parts_never_import_one_another(package: str) -> None:
     for module, file in modules(package):
         for target in imports(file):
             root = target.split(".")[0]
@@ -95,6 +95,35 @@ def test_only_modeling_imports_torch() -> None:
             continue
         heavy = {name.split(".")[0] for name in imports(file)} & {"torch", "torchvision", "sklearn", "skimage", "onnx"}
         assert heavy == ({"torch"} if module == "service.engines" else set()), module
+
+
+# What __main__ wires. Everything else in infra/ helps them and knows none of them.
+COMPONENTS = {
+    f"infra.{name}"
+    for name in (
+        "apis", "armor", "balancer", "fleet", "identity", "monitoring", "network", "pipeline", "registry", "single",
+    )
+}  # fmt: skip
+INFRA_MODULES = dict(modules("infra"))
+
+
+@pytest.mark.parametrize("module", INFRA_MODULES)
+def test_only_infras_main_wires_the_components(module: str) -> None:
+    """Sibling components never import one another: what one needs of another is handed to it."""
+    if module != "infra.__main__":
+        wired = {name for name in COMPONENTS for target in imports(INFRA_MODULES[module]) if target.startswith(name)}
+        assert not wired, f"{module} imports {wired}"
+
+
+def test_every_component_is_wired_and_nothing_else_registers_resources() -> None:
+    registering = {name for name, file in INFRA_MODULES.items() if "pulumi_gcp" in imports(file)}
+    assert registering <= COMPONENTS
+    assert registering <= {target for target in imports(INFRA_MODULES["infra.__main__"]) if target in COMPONENTS}
+
+
+def test_only_infras_settings_read_the_configuration() -> None:
+    readers = {name for name, file in INFRA_MODULES.items() if "pulumi.Config(" in file.read_text("utf-8")}
+    assert readers == {"infra.settings"}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -1,0 +1,73 @@
+"""Where the stack goes, and which image it runs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
+# The machines' account is named classifier-STACK, in at most 30 characters.
+_STACK = re.compile(r"[a-z]([a-z0-9-]{0,17}[a-z0-9])?")
+_DIGEST = re.compile(r"(?P<registry>[a-z0-9.-]+/[a-z0-9.:-]+/[a-z0-9._-]+)/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
+
+
+def place(settings: Settings) -> Iterator[str]:
+    """Check the project, the region and the stack's name."""
+    if not settings.project:
+        yield "gcp:project is not set: run `pulumi config set gcp:project PROJECT-ID`."
+    elif not _PROJECT.fullmatch(settings.project):
+        yield f"gcp:project is {settings.project!r}: expected a project's id such as my-project-123, not its number."
+    if not settings.region:
+        yield "gcp:region is not set: run `pulumi config set gcp:region us-central1`, or another region."
+    elif ZONE.fullmatch(settings.region):
+        yield f"gcp:region is {settings.region!r}, which is a zone: write its region, {settings.region[:-2]}."
+    elif not _REGION.fullmatch(settings.region):
+        yield f"gcp:region is {settings.region!r}: expected a region such as us-central1."
+    if not _STACK.fullmatch(settings.stack):
+        yield (
+            f"The stack's name is {settings.stack!r} and becomes part of Google's names: use at most 19 lower-case "
+            "letters, digits and hyphens, as in dev or prod."
+        )
+
+
+def image(settings: Settings) -> Iterator[str]:
+    """Check that the image is a digest, from where the machines may read."""
+    if not settings.image:
+        return
+    match = _DIGEST.fullmatch(settings.image)
+    if not match:
+        yield (
+            f"image is {settings.image!r}: expected a digest, {settings.registry}/classifier@sha256:..., since a tag "
+            "can move under a running fleet; `docker inspect --format '{{index .RepoDigests 0}}' IMAGE` prints it."
+        )
+    elif match["registry"] != settings.registry:
+        yield (
+            f"image is in {match['registry']} and the machines may read {settings.registry} only: push it there and "
+            "use the digest that the push prints."
+        )
+
+
+def network(settings: Settings) -> Iterator[str]:
+    """Check the machines' private addresses."""
+    try:
+        subnet = ipaddress.IPv4Network(settings.subnet_range)
+    except ValueError:
+        yield f"subnetRange is {settings.subnet_range!r}: expected a private range such as 10.10.0.0/20."
+        return
+    if not subnet.is_private:
+        yield f"subnetRange is {settings.subnet_range!r}, which is public: take it from 10.0.0.0/8 or 192.168.0.0/16."
+    # Google keeps four addresses of a subnet for itself (https://cloud.google.com/vpc/docs/subnets).
+    room = subnet.num_addresses - 4
+    needed = 1 if settings.single else sum(plan.max_size + settings.max_surge for plan in settings.groups)
+    if room < needed:
+        yield (
+            f"subnetRange is {settings.subnet_range!r} with room for {max(room, 0)} machines, and an update of the "
+            f"largest fleet needs {needed}: take a wider range, such as 10.10.0.0/20."
+        )

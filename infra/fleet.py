@@ -1,0 +1,230 @@
+"""The machines: a template, a regional group that heals itself, an autoscaler; once for each kind of machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra import container
+from infra.settings import GroupPlan, Settings
+
+PORT_NAME = "http"
+
+# From the request for a machine to its first answer: some 30 s for the system, 10 s to pull 93 MB, 1 s to load
+# (README, "The container"), and room for a slow day.
+WARM_UP_SEC = 90
+# Autohealing leaves a new machine alone for this long.
+INITIAL_DELAY_SEC = 300
+_SCALE_IN_WINDOW_SEC = 600
+
+
+class Fleet(pulumi.ComponentResource):
+    """All groups of machines, and the one probe that decides about their replacement."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        user_data: str,
+        subnetwork: pulumi.Input[str],
+        account: pulumi.Input[str],
+        address: pulumi.Input[str] | None = None,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        super().__init__("classifier:infra:Fleet", settings.name)
+        probe = container.LIVENESS
+        self.liveness = gcp.compute.HealthCheck(
+            f"{settings.name}-alive",
+            description="Replaces a machine that no longer answers",
+            check_interval_sec=probe.interval_sec,
+            timeout_sec=probe.timeout_sec,
+            healthy_threshold=probe.healthy_threshold,
+            unhealthy_threshold=probe.unhealthy_threshold,
+            http_health_check=gcp.compute.HealthCheckHttpHealthCheckArgs(port=settings.port, request_path=probe.path),
+            log_config=gcp.compute.HealthCheckLogConfigArgs(enable=True),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+        )
+        self.groups = [
+            Group(
+                settings,
+                plan,
+                user_data=user_data,
+                subnetwork=subnetwork,
+                account=account,
+                address=address,
+                liveness=self.liveness.id,
+                parent=self,
+                after=after,
+            )
+            for plan in settings.groups
+        ]
+        # What the names of a group's machines begin with, and the group's own name, which Pulumi makes of it.
+        self.base_names = [group.manager.base_instance_name for group in self.groups]
+        self.register_outputs({})
+
+
+class Group(pulumi.ComponentResource):
+    """One kind of machines."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: GroupPlan,
+        *,
+        user_data: str,
+        subnetwork: pulumi.Input[str],
+        account: pulumi.Input[str],
+        address: pulumi.Input[str] | None,
+        liveness: pulumi.Input[str],
+        parent: pulumi.Resource,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        name = f"{settings.name}-{plan.name}"
+        super().__init__("classifier:infra:Group", name, opts=pulumi.ResourceOptions(parent=parent))
+        # No explicit name here: a template is replaced by a new one beside it, and two cannot have the same name.
+        self.template = gcp.compute.InstanceTemplate(
+            name,
+            machine_type=settings.machine_type,
+            can_ip_forward=False,
+            disks=[
+                gcp.compute.InstanceTemplateDiskArgs(
+                    boot=True,
+                    auto_delete=True,
+                    source_image=settings.machine_image,
+                    disk_type=settings.disk_type,
+                    disk_size_gb=settings.disk_gb,
+                )
+            ],
+            network_interfaces=[
+                gcp.compute.InstanceTemplateNetworkInterfaceArgs(subnetwork=subnetwork, access_configs=_access(address))
+            ],
+            service_account=gcp.compute.InstanceTemplateServiceAccountArgs(
+                # The scope that Google advises: what the machine may do is said by its roles alone.
+                email=account,
+                scopes=["https://www.googleapis.com/auth/cloud-platform"],
+            ),
+            scheduling=_scheduling(plan),
+            shielded_instance_config=gcp.compute.InstanceTemplateShieldedInstanceConfigArgs(
+                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
+            ),
+            metadata={
+                "user-data": user_data,
+                "google-logging-enabled": "true",
+                "google-monitoring-enabled": "true",
+                "enable-oslogin": "TRUE",
+                "block-project-ssh-keys": "TRUE",
+                # Updates come with new machines; a restart in the middle of the day is not wanted.
+                "cos-update-strategy": "update_disabled",
+            },
+            labels={"app": "classifier", "stack": settings.stack, "kind": plan.name},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+        )
+        self.manager = gcp.compute.RegionInstanceGroupManager(
+            name,
+            region=settings.region,
+            base_instance_name=name,
+            # Beside an autoscaler a size would undo its work at every update.
+            target_size=plan.min_size if plan.fixed else None,
+            distribution_policy_zones=list(settings.zone_names),
+            # Spot machines, or the only one: wherever there are some, and none is moved once it runs.
+            distribution_policy_target_shape="BALANCED" if plan.spot or settings.single else "EVEN",
+            versions=[
+                gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=self.template.self_link_unique)
+            ],
+            named_ports=[gcp.compute.RegionInstanceGroupManagerNamedPortArgs(name=PORT_NAME, port=settings.port)],
+            update_policy=_update_policy(settings, plan),
+            auto_healing_policies=gcp.compute.RegionInstanceGroupManagerAutoHealingPoliciesArgs(
+                health_check=liveness, initial_delay_sec=INITIAL_DELAY_SEC
+            ),
+            instance_lifecycle_policy=gcp.compute.RegionInstanceGroupManagerInstanceLifecyclePolicyArgs(
+                # A machine that is healed in the middle of an update comes back as the new one.
+                force_update_on_repair="YES"
+            ),
+            # The deployment fails where the new machines do not become healthy, instead of looking done.
+            wait_for_instances=True,
+            wait_for_instances_status="UPDATED",
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="45m", delete="15m")
+            ),
+        )
+        if not plan.fixed:
+            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)
+        self.register_outputs({})
+
+
+def _access(address: pulumi.Input[str] | None) -> list[gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs]:
+    """Return the external address: none in a fleet."""
+    if address is None:
+        return []
+    return [gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs(nat_ip=address, network_tier="PREMIUM")]
+
+
+def _scheduling(plan: GroupPlan) -> gcp.compute.InstanceTemplateSchedulingArgs:
+    if plan.spot:
+        return gcp.compute.InstanceTemplateSchedulingArgs(
+            provisioning_model="SPOT",
+            preemptible=True,
+            automatic_restart=False,
+            on_host_maintenance="TERMINATE",
+            instance_termination_action="STOP",
+        )
+    return gcp.compute.InstanceTemplateSchedulingArgs(
+        provisioning_model="STANDARD", preemptible=False, automatic_restart=True, on_host_maintenance="MIGRATE"
+    )
+
+
+def _update_policy(settings: Settings, plan: GroupPlan) -> gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs:
+    zones = len(settings.zone_names)
+    redistribution = "NONE" if plan.spot or settings.single else "PROACTIVE"
+    if settings.single:
+        # Two machines cannot have the one address: the old one goes first. Fixed values are 0 or one for each zone.
+        return gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs(
+            type="PROACTIVE",
+            minimal_action="REPLACE",
+            most_disruptive_allowed_action="REPLACE",
+            replacement_method="RECREATE",
+            max_surge_fixed=0,
+            max_unavailable_fixed=zones,
+            instance_redistribution_type=redistribution,
+        )
+    return gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs(
+        type="PROACTIVE",
+        minimal_action="REPLACE",
+        most_disruptive_allowed_action="REPLACE",
+        replacement_method="SUBSTITUTE",
+        max_surge_fixed=settings.max_surge,
+        max_unavailable_fixed=0,
+        instance_redistribution_type=redistribution,
+    )
+
+
+def _autoscaler(
+    name: str,
+    settings: Settings,
+    plan: GroupPlan,
+    manager: gcp.compute.RegionInstanceGroupManager,
+    parent: pulumi.Resource,
+) -> gcp.compute.RegionAutoscaler:
+    return gcp.compute.RegionAutoscaler(
+        name,
+        region=settings.region,
+        target=manager.id,
+        autoscaling_policy=gcp.compute.RegionAutoscalerAutoscalingPolicyArgs(
+            mode="ON",
+            min_replicas=plan.min_size,
+            max_replicas=plan.max_size,
+            cooldown_period=WARM_UP_SEC,
+            load_balancing_utilization=gcp.compute.RegionAutoscalerAutoscalingPolicyLoadBalancingUtilizationArgs(
+                target=plan.scale_at
+            ),
+            scale_in_control=gcp.compute.RegionAutoscalerAutoscalingPolicyScaleInControlArgs(
+                max_scaled_in_replicas=gcp.compute.RegionAutoscalerAutoscalingPolicyScaleInControlMaxScaledInReplicasArgs(
+                    percent=20
+                ),
+                time_window_sec=_SCALE_IN_WINDOW_SEC,
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )

@@ -1,0 +1,157 @@
+"""What `python -m loadtest run` and `rate` have in common: pictures, the service, the consent, the driver, the verdict.
+
+Imported only by those commands: Locust, at its import, replaces parts of the standard library for the whole process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import locust  # before what imports ssl: it replaces the standard library's sockets
+
+from loadtest import access, local, machine, mix, pictures, report, results, summary
+from loadtest.bodies import Bodies
+from loadtest.drive import Driver, MasterDriver, Sent, driving
+from loadtest.errors import LoadTestError
+from loadtest.progress import Progress
+from loadtest.scenarios import SMOKE, Scenario
+from loadtest.session import Plan, Session
+from loadtest.targets import Target
+
+_READY_LIMIT_SEC = 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about any test."""
+
+    host: str | None  # None starts the service of this checkout
+    mix: str
+    folder: Path | None
+    output: Path
+    insecure: bool
+    yes: bool
+    seed: int
+    workers: int
+    bind: str
+    port: int
+    quiet: bool
+
+
+@dataclass
+class Bench:
+    """Everything that stands ready for a test."""
+
+    options: Options
+    target: access.Target
+    service: access.Service
+    version: dict[str, Any]
+    stock: pictures.Stock
+    mix: Mapping[str, int]
+    driver: Driver
+    progress: Progress
+
+    def plan(self, scenario: Scenario) -> Plan:
+        """Return a plan for a scenario with the pictures at hand."""
+        return Plan(scenario, self.mix, self.options.seed)
+
+    def conditions(self, sent: Sent, process_before: Mapping[str, float], target_file: Path) -> results.Conditions:
+        """Return what a run was made under."""
+        process = self.process()
+        if process and process_before:
+            process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
+        return results.Conditions(
+            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            host="the service of this checkout" if self.options.host is None else self.target.url,
+            local=self.target.local,
+            service=self.version,
+            process=process,
+            machine=machine.describe(),
+            generator={
+                "locust": locust.__version__,
+                "processes": len(sent.cpu_sec),
+                "cpu_share": {name: round(used / max(sent.seconds, 1e-9), 3) for name, used in sent.cpu_sec.items()},
+            },
+            pictures={"from": str(self.options.folder or "generated"), **pictures.describe(self.stock)},
+            target_file=str(target_file),
+        )
+
+    def process(self) -> dict[str, float]:
+        """Return what the service's process has used so far, where it runs on this machine."""
+        return self.service.process() if self.target.local else {}
+
+
+@contextlib.contextmanager
+def bench(options: Options, scenario: Scenario) -> Iterator[Bench]:
+    """Set everything up, in the order in which mistakes are cheapest; take it down whatever happens.
+
+    Raises:
+        LoadTestError: something is missing or wrong, or consent was not given.
+    """
+    progress = Progress(options.quiet)
+    wanted = mix.parse(options.mix)
+    with contextlib.ExitStack() as stack:
+        if options.host is None:
+            progress.say("Starting the service of this checkout")
+            target = access.target(stack.enter_context(local.serving(options.output)))
+        else:
+            target = access.target(options.host, options.insecure)
+        service = access.Service(target)
+        stock = _pictures(options, wanted, progress)
+        bodies = Bodies(stock, options.seed)
+        dealt = {kind: share for kind, share in wanted.items() if kind in bodies.kinds}
+        if missing := [kind for kind in wanted if kind not in dealt]:
+            if options.mix != "typical" or not dealt:
+                raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
+            progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
+        version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
+        _ask(options, target, scenario)
+        session = Session(target.url, bodies, target.headers, options.insecure)
+        if options.workers:
+            progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
+            driver: Driver = MasterDriver(session, progress, options.bind, options.port, options.workers)
+        else:
+            driver = Driver(session, progress)
+        stack.enter_context(driving(driver))
+        yield Bench(options, target, service, version, stock, dealt, driver, progress)
+
+
+def report_on(
+    found: Bench, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
+) -> dict[str, Any]:
+    """Write the report of a run, print its summary, and return its result."""
+    result = results.build(
+        sent.plan, sent.rows, sent.seconds, targets, found.conditions(sent, process_before, target_file)
+    )
+    output = found.options.output
+    results.save(result, sent.rows, output)
+    report.save(result, sent.rows, output)
+    click.echo(summary.terminal(result))
+    click.echo(f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})")
+    return result
+
+
+def _pictures(options: Options, wanted: Mapping[str, int], progress: Progress) -> pictures.Stock:
+    if options.folder:
+        return pictures.from_folder(options.folder, progress.say)
+    return pictures.generate(set(wanted), options.seed)
+
+
+def _ask(options: Options, target: access.Target, scenario: Scenario) -> None:
+    """Ask for consent where a test is more than a smoke and goes to another machine."""
+    if target.local or scenario.name == SMOKE or options.yes:
+        return
+    what = f"{scenario.arrivals} requests" if scenario.arrivals else f"{scenario.seconds:g} s of requests"
+    question = f"{target.url} will get {what} ({scenario.name}, {scenario.purpose}). Go on?"
+    try:
+        consent = click.confirm(question, err=True)
+    except click.Abort as error:
+        raise LoadTestError(f"{question} Nobody is there to answer: give --yes, or CONFIRM=1 with make.") from error
+    if not consent:
+        raise LoadTestError("Nothing was sent.")

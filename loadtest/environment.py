@@ -1,0 +1,52 @@
+"""Locust's environment and load shape for a session: how many users run when, and when it is over."""
+
+from __future__ import annotations
+
+from locust import LoadTestShape
+from locust.env import Environment
+from locust.user import User
+
+from loadtest.session import Session
+from loadtest.users import ANSWER_LIMIT_SEC, MOST_ATTEMPTS, ClosedUser, OpenUser
+
+# Locust warns of more a second.
+_SPAWN_PER_SEC = 100
+# After the last arrival: its answer, and its attempts after refusals with a Retry-After of ten seconds.
+_DRAIN_LIMIT_SEC = MOST_ATTEMPTS * (ANSWER_LIMIT_SEC + 10)
+
+
+class PlanShape(LoadTestShape):
+    """Follows the session's plan: one open-loop user for each process, or a phase's number of clients."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.processes = 1
+
+    def tick(self) -> tuple[int, float, list[type[User]]] | None:
+        """Return the number of users, how many to start a second, and their class; None when all is done."""
+        scenario = self._session.scenario
+        second = self.get_run_time()
+        phase = scenario.phase_at(second)
+        if phase is None:
+            # Users end by themselves when their last answer is there.
+            if not self.get_current_user_count() or second > scenario.seconds + _DRAIN_LIMIT_SEC:
+                return None
+        if scenario.closed:
+            clients = scenario.phases[-1 if phase is None else phase].clients
+            return clients, min(clients, _SPAWN_PER_SEC), [ClosedUser]
+        return self.processes, min(self.processes, _SPAWN_PER_SEC), [OpenUser]
+
+
+class LoadEnvironment(Environment):
+    """An environment whose users find their session in it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.plan_shape = PlanShape(session)
+        super().__init__(
+            user_classes=[OpenUser, ClosedUser],
+            shape_class=self.plan_shape,
+            host=session.url,
+            stop_timeout=ANSWER_LIMIT_SEC,
+        )

@@ -1,0 +1,78 @@
+"""What is sent, in which proportions: the kinds of request, and the deck of cards that deals them.
+
+A deck holds every kind as often as its share says and is shuffled anew for each round, from a seed: proportions are exact
+after every deck, the order has no rhythm that could beat against the arrivals', and two runs send the same.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+
+from loadtest.errors import LoadTestError
+
+SMALL, PHONE, PNG, SEVERAL, BAD = "small", "phone", "png", "several", "bad"
+KINDS = {
+    SMALL: "small JPEG",
+    PHONE: "phone photo, 12 megapixels",
+    PNG: "PNG",
+    SEVERAL: "four small JPEGs in one request",
+    BAD: "bad file",
+}
+# A decision of ours, not a measurement of anyone's traffic; --mix takes another.
+TYPICAL = {SMALL: 17, PHONE: 3, PNG: 2, SEVERAL: 2, BAD: 1}
+_LARGEST_DECK = 1000
+
+Mix = Mapping[str, int]
+
+
+def parse(text: str) -> dict[str, int]:
+    """Return the mix that `text` says: "typical", one kind's name, or shares such as "small=9,bad=1".
+
+    Raises:
+        LoadTestError: it names what is no kind, or no share is above 0.
+    """
+    if text == "typical":
+        return dict(TYPICAL)
+    shares: dict[str, int] = {}
+    for part in text.split(","):
+        name, separator, number = part.strip().partition("=")
+        if name not in KINDS or (separator and not (number.isascii() and number.isdecimal() and len(number) <= 4)):
+            raise LoadTestError(
+                f"--mix {text!r}: {part.strip()!r} is no share. Write typical, or kinds with whole numbers, such as "
+                f"small=9,bad=1; the kinds are {', '.join(KINDS)}."
+            )
+        shares[name] = int(number) if separator else 1
+    shares = {name: share for name, share in shares.items() if share}
+    if not shares:
+        raise LoadTestError(f"--mix {text!r} sends nothing: give one kind a share above 0.")
+    divisor = math.gcd(*shares.values())
+    shares = {name: share // divisor for name, share in shares.items()}
+    if sum(shares.values()) > _LARGEST_DECK:
+        raise LoadTestError(f"--mix {text!r}: the shares add up to more than {_LARGEST_DECK}; use smaller numbers.")
+    return shares
+
+
+def deal(mix: Mix, seed: int = 0) -> Iterator[str]:
+    """Yield kinds for ever, each deck of `sum(mix.values())` in the proportions of `mix`."""
+    chance = random.Random(seed)  # noqa: S311  # an order, not a secret
+    deck = [kind for kind, share in mix.items() for _ in range(share)]
+    while True:
+        chance.shuffle(deck)
+        yield from deck
+
+
+def share(mix: Mix, kind: str) -> float:
+    """Return the share of `kind`, from 0 to 1."""
+    return mix.get(kind, 0) / sum(mix.values())
+
+
+def main_kind(mix: Mix) -> str:
+    """Return the kind that is sent most: the one whose percentiles are drawn over time."""
+    return max(mix, key=lambda kind: (mix[kind], kind != BAD))
+
+
+def text(mix: Mix) -> str:
+    """Return the mix in words, such as "68 % small, 12 % phone"."""
+    return ", ".join(f"{share(mix, kind):.0%} {kind}".replace("%", " %") for kind in mix)

@@ -1,0 +1,88 @@
+"""One run: in the terminal, or started and watched in Locust's own page; and what a worker does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import gevent
+import locust  # noqa: F401  # before what imports ssl: it replaces the standard library's sockets
+
+from loadtest import access, pictures
+from loadtest.bodies import Bodies
+from loadtest.command import Bench, Options, bench, report_on
+from loadtest.drive import work as drive_work
+from loadtest.errors import LoadTestError
+from loadtest.mix import KINDS
+from loadtest.results import HTML
+from loadtest.scenarios import Scenario
+from loadtest.session import Session
+from loadtest.targets import Target
+
+
+def once(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> bool:
+    """Run a scenario once; returns whether it met its targets."""
+    with bench(options, scenario) as found:
+        found.progress.say(f"{scenario.name}: {scenario.purpose}")
+        before = found.process()
+        sent = found.driver.run(found.plan(scenario))
+        met: bool = report_on(found, sent, before, targets, target_file)["met"]
+        return met
+
+
+def in_the_page(options: Options, scenario: Scenario, targets: list[Target], target_file: Path, port: int) -> bool:
+    """Serve Locust's page until Ctrl-C; each start there is a run. Returns whether the last one met its targets.
+
+    Raises:
+        LoadTestError: the port is taken.
+        KeyboardInterrupt: no run was finished.
+    """
+    with bench(options, scenario) as found:
+        found.driver.prepare(found.plan(scenario))
+        last: list[bool] = []
+        before: dict[str, float] = {}
+        events = found.driver.environment.events
+        events.test_start.add_listener(lambda **_: before.update(found.process()))
+
+        def judge(**_: Any) -> None:
+            if found.driver.session.second() < scenario.seconds:
+                click.echo("Stopped in the page before its end: not judged.")
+                return
+            last.append(report_on(found, found.driver.finish(), before, targets, target_file)["met"])
+
+        events.test_stop.add_listener(lambda **_: gevent.spawn(judge))
+        try:
+            page = found.driver.environment.create_web_ui(host="127.0.0.1", port=port, delayed_start=True)
+            _add_report(page, found)
+            page.start()
+        except OSError as error:
+            raise LoadTestError(f"Locust's page cannot be served on port {port}: {error}. Choose --web-port.") from error
+        click.echo(f"Start {scenario.name} at http://127.0.0.1:{port}; its report is then at /loadtest. Ctrl-C ends this.")
+        try:
+            page.greenlet.join()
+        except KeyboardInterrupt:
+            if not last:
+                raise
+        finally:
+            page.stop()
+        return last[-1]
+
+
+def _add_report(page: Any, found: Bench) -> None:
+    """Show the last report at /loadtest of Locust's page."""
+    file = found.options.output / HTML
+
+    @page.app.route("/loadtest")  # type: ignore[untyped-decorator]  # Locust's page is untyped
+    def latest() -> tuple[str, int]:
+        if not file.exists():
+            return "No run was finished yet.", 404
+        return file.read_text("utf-8"), 200
+
+
+def work(master: str, port: int, host: str, folder: Path | None, seed: int, insecure: bool) -> None:
+    """Be a worker until the master ends."""
+    target = access.target(host, insecure)
+    stock = pictures.from_folder(folder, click.echo) if folder else pictures.generate(set(KINDS), seed)
+    click.echo(f"Working for {master}:{port}")
+    drive_work(Session(target.url, Bodies(stock, seed), target.headers, insecure), master, port)

@@ -1,0 +1,264 @@
+"""When requests are sent: the five scenarios, and the moments at which their arrivals are due.
+
+Open loop is the default: requests arrive at their rate whatever the server does, as they do from people who know nothing
+of one another. A closed loop, where each client waits for its answer before it sends again, slows down with the server
+that it measures and so hides what waiting there was ("coordinated omission"); it answers how much a fixed number of
+clients get out of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loadtest.errors import LoadTestError
+
+Spacing = Literal["constant", "poisson"]
+
+WARM_UP = "warm-up"
+_WARM_UP_SEC = 5.0
+SMOKE = "smoke"
+
+# What the project's targets were written for.
+STEADY_PER_SEC = 5.0
+# At 5 a second, 306 of these are small JPEGs (mix.py), and a 99th percentile needs 299 (figures.py).
+STEADY_SEC = 90.0
+SMOKE_SEC = 10.0
+STEP_SEC = 10.0
+STEPS_FROM_PER_SEC, STEPS_TO_PER_SEC = 10.0, 160.0
+STEPS_TO_CLIENTS = 32
+SPIKE_FACTOR = 20.0
+SPIKE_SEC = 15.0
+SPIKE_BEFORE_SEC, SPIKE_RECOVERY_SEC = 20.0, 30.0
+SOAK_SEC = 1800.0
+
+_MOST_PER_SEC = 10_000.0
+_MOST_SEC = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of time at one rate (open loop) or with one number of clients (closed loop); the other is 0."""
+
+    name: str
+    seconds: float
+    per_sec: float = 0.0
+    clients: int = 0
+    measured: bool = True
+
+    @property
+    def arrivals(self) -> int:
+        """Return how many requests are due in an open loop."""
+        return round(self.per_sec * self.seconds)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Phases in order, and how a client takes a refusal."""
+
+    name: str
+    purpose: str
+    phases: tuple[Phase, ...]
+    spacing: Spacing = "constant"
+    # Send a refused request again when Retry-After is over. Off where the rate must stay what it is.
+    retries: bool = True
+
+    @property
+    def closed(self) -> bool:
+        """Return whether clients wait for their answers."""
+        return any(phase.clients for phase in self.phases)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long sending takes."""
+        return sum(phase.seconds for phase in self.phases)
+
+    @property
+    def arrivals(self) -> int:
+        """Return how many requests are due in an open loop."""
+        return sum(phase.arrivals for phase in self.phases)
+
+    def starts(self) -> list[float]:
+        """Return the second at which each phase begins."""
+        found, now = [], 0.0
+        for phase in self.phases:
+            found.append(now)
+            now += phase.seconds
+        return found
+
+    def phase_at(self, second: float) -> int | None:
+        """Return the index of the phase at `second`, None when all is over."""
+        end = 0.0
+        for index, phase in enumerate(self.phases):
+            end += phase.seconds
+            if second < end:
+                return index
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON and Locust's messages can carry."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Scenario:
+        """Make it again from `to_dict()`."""
+        return cls(**{**found, "phases": tuple(Phase(**phase) for phase in found["phases"])})
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request of an open loop: its number, the second at which it is due, its phase."""
+
+    number: int
+    due_sec: float
+    phase: int
+
+
+def arrivals(scenario: Scenario, seed: int = 0) -> Iterator[Arrival]:
+    """Yield every arrival in order, `Phase.arrivals` of them in each phase, evenly spaced or as a Poisson process.
+
+    A Poisson process of which the number of events is known is that many independent uniform moments. They are drawn in
+    order without storing them: the next of `left` moments in `[now, end]` leaves a share U^(1/left) of the rest.
+    """
+    chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+    number = 0
+    for index, (phase, start) in enumerate(zip(scenario.phases, scenario.starts(), strict=True)):
+        count, end = phase.arrivals, start + phase.seconds
+        now = start
+        for done in range(count):
+            if scenario.spacing == "poisson":
+                now = end - (end - now) * chance.random() ** (1 / (count - done))
+            else:
+                now = start + done * phase.seconds / count
+            yield Arrival(number, now, index)
+            number += 1
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line changes about a scenario; None keeps its default."""
+
+    per_sec: float | None = None
+    seconds: float | None = None
+    to_per_sec: float | None = None
+    clients: int | None = None
+    spacing: Spacing | None = None
+    retries: bool | None = None
+    warm_up_sec: float = _WARM_UP_SEC
+
+    def check(self) -> None:
+        """Raise LoadTestError for numbers that no test can be made of."""
+        for name, value, most in (
+            ("--rate", self.per_sec, _MOST_PER_SEC),
+            ("--to", self.to_per_sec, _MOST_PER_SEC),
+            ("--seconds", self.seconds, _MOST_SEC),
+        ):
+            if value is not None and not 0 < value <= most:
+                raise LoadTestError(f"{name} {value:g}: expected a number above 0 and up to {most:,.0f}.")
+        if self.clients is not None and self.to_per_sec is not None:
+            raise LoadTestError("--to is a rate and --closed has none: give one of them.")
+
+
+def _smoke(load: _Load, wishes: Wishes) -> list[Phase]:
+    return [load.phase("smoke", wishes.seconds or SMOKE_SEC, STEADY_PER_SEC, 1)]
+
+
+def _steady(load: _Load, wishes: Wishes) -> list[Phase]:
+    return [load.phase("steady", wishes.seconds or STEADY_SEC, STEADY_PER_SEC, load.clients)]
+
+
+def _steps(load: _Load, wishes: Wishes) -> list[Phase]:
+    """Factors of the square root of two: even distances on a logarithmic axis, three steps to almost three times."""
+    seconds = wishes.seconds or STEP_SEC
+    if wishes.clients is not None:
+        counts = [2**power for power in range(wishes.clients.bit_length())]
+        if counts[-1] < wishes.clients:
+            counts.append(wishes.clients)
+        return [Phase(f"{count} clients", seconds, clients=count) for count in counts]
+    first = wishes.per_sec or STEPS_FROM_PER_SEC
+    last = wishes.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
+    if last <= first:
+        raise LoadTestError(f"--to {last:g} is not above --rate {first:g}: steps go up.")
+    rates, rate = [], first
+    while rate < last * 0.99:
+        rates.append(rate)
+        rate *= 2**0.5
+    return [Phase(f"{rate:.3g}/s", seconds, per_sec=float(f"{rate:.3g}")) for rate in [*rates, last]]
+
+
+def _spike(load: _Load, wishes: Wishes) -> list[Phase]:
+    peak = wishes.to_per_sec or SPIKE_FACTOR * (wishes.per_sec or STEADY_PER_SEC)
+    times = (SPIKE_BEFORE_SEC, wishes.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC)
+    if wishes.clients is not None:
+        counts = (1, wishes.clients, 1)
+        return [Phase(name, time, clients=n) for name, time, n in zip(_SPIKE, times, counts, strict=True)]
+    base = wishes.per_sec or STEADY_PER_SEC
+    rates = (base, peak, base)
+    return [Phase(name, time, per_sec=rate) for name, time, rate in zip(_SPIKE, times, rates, strict=True)]
+
+
+def _soak(load: _Load, wishes: Wishes) -> list[Phase]:
+    """Quarters, so that the last can be held against the target that the first had to meet."""
+    seconds = wishes.seconds or SOAK_SEC
+    shares = zip(_SOAK, (0.25, 0.5, 0.25), strict=True)
+    return [load.phase(name, share * seconds, STEADY_PER_SEC, load.clients) for name, share in shares]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """The rate or the number of clients of a phase that keeps to one of them."""
+
+    wishes: Wishes
+
+    @property
+    def clients(self) -> int:
+        return self.wishes.clients or 1
+
+    def phase(self, name: str, seconds: float, per_sec: float, clients: int) -> Phase:
+        if self.wishes.clients is not None:
+            return Phase(name, seconds, clients=clients)
+        return Phase(name, seconds, per_sec=self.wishes.per_sec or per_sec)
+
+
+_SPIKE = ("before", "spike", "recovery")
+_SOAK = ("start", "middle", "end")
+_Make = Callable[[_Load, Wishes], list[Phase]]
+_SCENARIOS: dict[str, tuple[str, _Make, bool]] = {
+    SMOKE: ("a few seconds: does everything answer as it should?", _smoke, True),
+    "steady": ("the everyday load that the targets were written for", _steady, True),
+    "steps": ("ever higher rates, to the knee of the curve and beyond", _steps, False),
+    "spike": ("a sudden crowd: who is refused, and how soon is it over?", _spike, True),
+    "soak": ("the everyday load for long: does anything creep?", _soak, True),
+}
+NAMES = tuple(_SCENARIOS)
+# A target may name one of these phases (targets.py).
+PHASE_NAMES = {"spike": _SPIKE, "soak": _SOAK}
+
+
+def make(name: str, wishes: Wishes) -> Scenario:
+    """Return the scenario `name` (one of `NAMES`), with a warm-up that is not measured in front.
+
+    Raises:
+        LoadTestError: the wishes contradict one another, or the scenario would send nothing.
+    """
+    wishes.check()
+    purpose, phases, retries = _SCENARIOS[name]
+    measured = phases(_Load(wishes), wishes)
+    first = measured[0]
+    warm_up = dataclasses.replace(first, name=WARM_UP, seconds=wishes.warm_up_sec, measured=False)
+    scenario = Scenario(
+        name,
+        purpose,
+        (warm_up, *measured) if name != SMOKE and wishes.warm_up_sec else tuple(measured),
+        wishes.spacing or "constant",
+        retries if wishes.retries is None else wishes.retries,
+    )
+    silent = [phase for phase in measured if not phase.clients and not phase.arrivals]
+    if silent:
+        raise LoadTestError(
+            f"{silent[0].per_sec:g} a second for {silent[0].seconds:g} s is no request at all: raise --rate or --seconds."
+        )
+    return scenario

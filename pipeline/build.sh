@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Step `build`: the production image, with the layers of earlier builds from the registry.
+#
+# The cache is the image of the last build, with BuildKit's notes in it (inline cache). It holds the layers that end up
+# in the image; PyTorch does not, so that the stage with it is an image of its own, under a name that changes with what
+# is installed. A pull request reads the main branch's cache and writes its own: what strangers build never gets into
+# an image that is deployed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. pipeline/lib.sh
+
+options=(--build-arg MODEL="$MODEL" --build-arg BUILDKIT_INLINE_CACHE=1)
+# What this machine's network needs, and no other.
+# shellcheck disable=SC2206  # several options in one variable
+options+=(${DOCKER_FLAGS:-})
+own=$(repository "${REPOSITORY:-}")
+main=$(repository "classifier-${STACK:-}")
+if [ -n "$own" ]; then
+  for place in "$main" "$own"; do options+=(--cache-from "$place/cache/image:latest"); done
+fi
+
+if [ -n "$own" ] && [ "$MODEL" = official ]; then
+  key=$(cat Dockerfile requirements/*.txt | sha256sum | cut -c1-16)
+  modeling=
+  for place in "$main" "$own"; do
+    # A registry without certificate is one on this machine.
+    if engine manifest inspect --insecure "$place/cache/modeling:$key" >/dev/null 2>&1; then
+      modeling=$place/cache/modeling:$key
+      break
+    fi
+  done
+  if [ -z "$modeling" ]; then
+    modeling=$own/cache/modeling:$key
+    echo "build: PyTorch is installed anew, for $modeling"
+    container/build.sh "$modeling" --target modeling "${options[@]}"
+    engine push --quiet "$modeling"
+  fi
+  options+=(--cache-from "$modeling")
+fi
+
+container/build.sh "$(image)" "${options[@]}" || stop "the image cannot be built: see above. Nothing was pushed or changed."
+if [ -n "$own" ]; then
+  engine tag "$(image)" "$own/cache/image:latest"
+  engine push --quiet "$own/cache/image:latest"
+fi

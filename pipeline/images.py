@@ -1,0 +1,32 @@
+"""Images by their digest: the bytes that were tested are the bytes that run."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.errors import Stop
+
+_DIGEST = re.compile(r"[a-z0-9.:-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
+
+
+def by_digest(image: str) -> str:
+    """Return `image` where it is an address by digest.
+
+    Raises:
+        Stop: it is a tag, or nothing at all.
+    """
+    if not image:
+        raise Stop(
+            "no image was given: run the step `push` first, or give IMAGE=HOST/PROJECT/REPOSITORY/classifier@sha256:..."
+        )
+    if not _DIGEST.fullmatch(image):
+        raise Stop(
+            f"the image is {image!r}: expected a digest, HOST/PROJECT/REPOSITORY/classifier@sha256:..., since a tag "
+            "can move under a running fleet. The step `push` prints it. The fleet runs on unchanged."
+        )
+    return image
+
+
+def moved(image: str, registry: str) -> str:
+    """Return the address that the digest of `image` would have in another repository, `registry`."""
+    return f"{registry}/classifier@{image.partition('@')[2]}"

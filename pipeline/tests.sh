@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Step `tests`: style, types and every test that needs no container. The later steps use the environment made here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ "${NETWORK:-}" = cloudbuild ]; then
+  # A fresh machine: install what the tests need. The folder of hostile pictures is no part of the repository, so that
+  # tests may skip for want of it.
+  REQUIRE_TOOLS='' exec bash .ci/run lint test
+fi
+exec make lint test

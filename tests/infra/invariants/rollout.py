@@ -1,0 +1,194 @@
+"""Updates, replacements and deletions that go through, without a gap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tests.infra import machine
+from tests.infra.deployment import IDENTIFIERS, Deployment, Resource, values, walk
+from tests.infra.invariants.balancer import template_of
+from tests.infra.invariants.registry import prevents
+
+# Kinds of whose explicit name no replacement can be made beside the old one, though others refer to them, and that a
+# change of configuration does replace. A template, and all that it is made of, is the case that happens every week.
+_NAMED_BY_PULUMI = (
+    "compute.Address", "compute.BackendService", "compute.Firewall", "compute.GlobalAddress",
+    "compute.GlobalForwardingRule", "compute.HealthCheck", "compute.InstanceTemplate", "compute.ManagedSslCertificate",
+    "compute.Network", "compute.RegionInstanceGroupManager", "compute.SSLPolicy", "compute.SecurityPolicy",
+    "compute.Subnetwork", "compute.TargetHttpProxy", "compute.TargetHttpsProxy", "compute.URLMap", "dns.ManagedZone",
+)  # fmt: skip
+
+
+@prevents
+def name_is_already_in_use(deployment: Deployment) -> Iterator[str]:
+    """An explicit name forces deletion before creation, of what is in use (pulumi-gcp#680, pulumi#8779)."""
+    for resource in deployment.custom:
+        for key in ("name", "namePrefix"):
+            if resource.kind in _NAMED_BY_PULUMI and resource.inputs.get(key) is not None:
+                yield f"{resource} has an explicit {key}, {resource.inputs[key]}"
+
+
+@prevents
+def template_is_deleted_while_machines_run_from_it(deployment: Deployment) -> Iterator[str]:
+    for resource in deployment.custom:
+        if resource.kind in _NAMED_BY_PULUMI and resource.options.get("deleteBeforeReplace"):
+            yield f"{resource} is deleted before its replacement is there"
+
+
+@prevents
+def update_is_refused_for_its_surge(deployment: Deployment) -> Iterator[str]:
+    """In a regional group fixed numbers are 0 or at least the number of zones, and not both 0."""
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        zones = len(group.inputs.get("distributionPolicyZones", []))
+        policy = group.inputs.get("updatePolicy", {})
+        surge, missing = policy.get("maxSurgeFixed", 0), policy.get("maxUnavailableFixed", 0)
+        if any(0 < number < zones for number in (surge, missing)) or surge == missing == 0:
+            yield f"{group} in {zones} zones has a surge of {surge} and lacks {missing}"
+
+
+@prevents
+def capacity_is_lost_during_an_update(deployment: Deployment) -> Iterator[str]:
+    """In a fleet new machines come first, by themselves. The one machine with an address goes before its successor."""
+    single = deployment.setting("topology") == "single"
+    method = "RECREATE" if single else "SUBSTITUTE"
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        policy = group.inputs.get("updatePolicy", {})
+        found = [policy.get(key) for key in ("type", "minimalAction", "replacementMethod")]
+        if found != ["PROACTIVE", "REPLACE", method]:
+            yield f"{group} updates by {found}"
+        if not single and policy.get("maxUnavailableFixed") != 0:
+            yield f"{group} may lack {policy.get('maxUnavailableFixed')} machines"
+        if values(group.inputs, "instanceLifecyclePolicy.forceUpdateOnRepair") != ["YES"]:
+            yield f"{group} heals machines back to the old image in the middle of an update"
+
+
+@prevents
+def bad_image_looks_deployed(deployment: Deployment) -> Iterator[str]:
+    """The deployment waits until the new machines are healthy, for as long as a rolling update may take."""
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        waits = (group.inputs.get("waitForInstances"), group.inputs.get("waitForInstancesStatus"))
+        if waits != (True, "UPDATED"):
+            yield f"{group} waits by {waits}"
+        timeouts = group.options.get("customTimeouts", {})
+        if not {"create", "update"} <= timeouts.keys():
+            yield f"{group} waits for the provider's default time, not for {sorted(timeouts)}"
+
+
+@prevents
+def deployment_waits_for_machines_that_nothing_lets_start(deployment: Deployment) -> Iterator[str]:
+    """Machines are made after their rights, their way to the image, and the opening for the probes."""
+    needed = [
+        resource
+        for resource in deployment.custom
+        if (
+            resource.kind in ("artifactregistry.RepositoryIamMember", "projects.IAMMember", "dns.RecordSet")
+            and (resource.kind == "dns.RecordSet" or _is_for_machines(deployment, resource))
+        )
+        or (resource.kind == "compute.Firewall" and resource.inputs.get("allows") and not _for_people(resource))
+    ]
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        for resource in needed:
+            if resource.urn not in deployment.upstream(group):
+                yield f"{group} may be made before {resource}"
+
+
+def _is_for_machines(deployment: Deployment, grant: Resource) -> bool:
+    accounts = {
+        email for t in deployment.of("compute.InstanceTemplate") for email in values(t.inputs, "serviceAccount.email")
+    }
+    return grant.inputs.get("member", "").removeprefix("serviceAccount:") in accounts
+
+
+def _for_people(firewall: Resource) -> bool:
+    """Return whether a rule opens the way for people only, whom no machine waits for."""
+    return "35.191.0.0/16" not in firewall.inputs.get("sourceRanges", []) and firewall.inputs["direction"] == "INGRESS"
+
+
+@prevents
+def fleet_runs_another_image_than_was_tested(deployment: Deployment) -> Iterator[str]:
+    """Machines run the configured image, by digest; a tag could move under a running fleet."""
+    for template in deployment.of("compute.InstanceTemplate"):
+        image = machine.of(template).image
+        if not re.search(r"@sha256:[0-9a-f]{64}$", image) or image != deployment.setting("image"):
+            yield f"{template} runs {image}, configured is {deployment.setting('image')}"
+
+
+@prevents
+def group_keeps_the_old_template(deployment: Deployment) -> Iterator[str]:
+    """A template's unique link changes with each replacement, also where a name were to come back."""
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        template = template_of(deployment, group)
+        links = values(group.inputs, "versions[].instanceTemplate")
+        if links != [template.outputs["selfLinkUnique"]]:
+            yield f"{group} refers to {links}, not to the unique link of {template}"
+
+
+@prevents
+def size_and_autoscaler_undo_each_other(deployment: Deployment) -> Iterator[str]:
+    """A group has a size or an autoscaler (terraform-google-vm#64), and the autoscaler can scale."""
+    scalers = deployment.of("compute.RegionAutoscaler")
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        sized = group.inputs.get("targetSize") is not None
+        scaled = [scaler for scaler in scalers if scaler.inputs["target"] == group.outputs["id"]]
+        if sized + len(scaled) != 1:
+            yield f"{group} has the size {group.inputs.get('targetSize')} and {len(scaled)} autoscalers"
+    for scaler in scalers:
+        low, high = (scaler.inputs["autoscalingPolicy"][key] for key in ("minReplicas", "maxReplicas"))
+        if not 1 <= low <= high:
+            yield f"{scaler} scales from {low} to {high}"
+
+
+@prevents
+def destroy_takes_an_api_from_the_whole_project(deployment: Deployment) -> Iterator[str]:
+    for service in deployment.of("projects.Service"):
+        if service.inputs.get("disableOnDestroy") is not False:
+            yield f"{service} is disabled when the stack goes"
+
+
+# The API that makes the resources of a module of the SDK.
+_APIS = {
+    "artifactregistry": "artifactregistry", "billing": "billingbudgets", "cloudbuild": "cloudbuild",
+    "cloudbuildv2": "cloudbuild", "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms",
+    "logging": "logging", "monitoring": "monitoring", "projects": "cloudresourcemanager",
+    "secretmanager": "secretmanager", "serviceaccount": "iam", "storage": "storage",
+}  # fmt: skip
+
+# Grants on the bucket and the key that hold Pulumi's state: both are older than any stack, and so are their APIs.
+_OLDER_THAN_THE_STACK = ("kms.CryptoKeyIAMMember", "storage.BucketIAMMember")
+
+
+@prevents
+def resource_is_made_before_its_api_is_on(deployment: Deployment) -> Iterator[str]:
+    """Enabling an API takes a while, and what comes too early fails (pulumi-gcp#992)."""
+    services = {service.inputs["service"]: service.urn for service in deployment.of("projects.Service")}
+    for resource in deployment.custom:
+        module = resource.kind.split(".", maxsplit=1)[0]
+        if resource.kind in ("projects.Service", *_OLDER_THAN_THE_STACK) or resource.type.startswith("pulumi:"):
+            continue
+        api = f"{_APIS.get(module, module)}.googleapis.com"
+        if api not in services:
+            yield f"{resource} needs {api}, which the stack does not enable"
+        elif services[api] not in deployment.upstream(resource):
+            yield f"{resource} does not wait for {api}"
+
+
+@prevents
+def destroy_is_refused_for_what_is_in_use(deployment: Deployment) -> Iterator[str]:
+    """Pulumi deletes in reverse order of dependencies, so whatever a resource refers to it must depend on.
+
+    A reference is found by its value: a name or link of another resource that stands in the inputs.
+    """
+    owners = {}
+    for resource in deployment.custom:
+        for key in IDENTIFIERS:
+            value = resource.outputs.get(key)
+            # A name counts where it is unmistakable: made by Pulumi, or a whole path or address.
+            if isinstance(value, str) and (key != "name" or re.search(r"-[0-9a-f]{7}$", value)):
+                owners[value] = resource
+    for resource in deployment.custom:
+        upstream = deployment.upstream(resource)
+        for path, value in walk(resource.inputs):
+            for identifier, owner in owners.items() if isinstance(value, str) else ():
+                if identifier in value and owner.urn != resource.urn and owner.urn not in upstream:
+                    yield f"{resource}.{path} refers to {owner} without depending on it"

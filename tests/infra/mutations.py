@@ -1,0 +1,61 @@
+"""Reads mistakes.diff, and makes changed copies of the program with them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.infra.project import Project
+
+FILE = Path(__file__).with_name("mistakes.diff")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake: lines in `file` that are others, seen in `stack`; `outage` is the invariant that must notice."""
+
+    outage: str
+    file: str
+    stack: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        changed = [line.strip() for line in self.new.splitlines() if line not in self.old.splitlines()]
+        return f"{self.outage}: {changed[0] if changed else 'nothing'}"
+
+    def apply(self, project: Project, folder: Path) -> Project:
+        """Write a changed copy of the program and what it reads into a folder.
+
+        Raises:
+            AssertionError: the lines are not there, or more than once.
+        """
+        for part in ("infra", "container"):
+            shutil.copytree(project.root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in project.root.glob("Pulumi*.yaml"):
+            shutil.copy(file, folder)
+        target = folder / self.file
+        text = "\n" + target.read_text("utf-8")
+        count = text.count("\n" + self.old)
+        assert count == 1, f"{self.file} has these lines {count} times:\n{self.old}"
+        target.write_text(text.replace("\n" + self.old, "\n" + self.new).removeprefix("\n"), "utf-8")
+        return Project(folder)
+
+
+def read(file: Path = FILE) -> list[Mutation]:
+    """Return the mutations of a file: a head `@@ OUTAGE FILE [STACK]`, then lines as in a diff."""
+    hunks: list[tuple[list[str], list[str]]] = []
+    for line in file.read_text("utf-8").splitlines():
+        if line.startswith("@@ "):
+            hunks.append((line.split()[1:], []))
+        elif hunks and line[:1] in ("-", "+", " "):
+            hunks[-1][1].append(line)
+    return list(_mutations(hunks))
+
+
+def _mutations(hunks: list[tuple[list[str], list[str]]]) -> Iterator[Mutation]:
+    for (outage, file, *stack), lines in hunks:
+        old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in marks) for marks in ("- ", "+ "))
+        yield Mutation(outage, file, stack[0] if stack else "dev", old, new)

@@ -1,0 +1,81 @@
+"""The step `build` with PyTorch, whose stage takes minutes: which commands it gives to Docker, by a stand-in for it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.pipeline.conftest import COMMIT, Tools, run
+
+REGISTRY = "europe-west1-docker.pkg.dev/my-project"
+SETTINGS = {"COMMIT": COMMIT, "MODEL": "official", "REGISTRY": REGISTRY, "REPOSITORY": "classifier-dev", "STACK": "dev"}
+
+
+@pytest.fixture
+def folder(checkout: Path, tools: Tools) -> Path:
+    for name in ("container", "requirements"):
+        shutil.copytree(REPOSITORY / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "Dockerfile", checkout)
+    shutil.copy(tools.folder / "gcloud", tools.folder / "docker")
+    return checkout
+
+
+def build(folder: Path, tools: Tools, **more: object) -> dict[str, list[list[str]]]:
+    """Run the step; returns Docker's commands by their verb."""
+    result = run(["bash", "pipeline/build.sh"], folder, tools, **{**SETTINGS, **more})
+    assert result.returncode == 0, result.stderr
+    found: dict[str, list[list[str]]] = {}
+    for call in tools.calls("docker"):
+        found.setdefault(call[1], []).append(call[2:])
+    return found
+
+
+def sources(command: list[str]) -> list[str]:
+    return [value for option, value in itertools.pairwise(command) if option == "--cache-from"]
+
+
+def test_the_stage_with_pytorch_is_kept_under_what_it_holds(folder: Path, tools: Tools) -> None:
+    tools.say("manifest", code=1)
+    first = build(folder, tools)
+    modeling, image = first["build"]
+    assert modeling[modeling.index("--target") + 1] == "modeling"
+    name = modeling[modeling.index("--tag") + 1]
+    assert name.startswith(f"{REGISTRY}/classifier-dev/cache/modeling:")
+    assert ["--quiet", name] in first["push"]
+    assert name in sources(image)
+    (folder / "Dockerfile").write_text((folder / "Dockerfile").read_text() + "\n# a change\n")
+    tools.log.unlink()
+    other = build(folder, tools)["build"][0]
+    assert other[other.index("--tag") + 1] != name
+
+
+def test_it_is_not_built_again_while_that_stays(folder: Path, tools: Tools) -> None:
+    found = build(folder, tools)
+    (image,) = found["build"]
+    assert "--target" not in image
+    assert len(found["manifest"]) == 1
+    assert found["manifest"][0][-1] in sources(image)
+
+
+def test_a_pull_request_reads_the_main_branchs_and_writes_its_own(folder: Path, tools: Tools) -> None:
+    tools.say("manifest", code=1)
+    found = build(folder, tools, REPOSITORY="classifier-dev-pull-requests")
+    own, main = f"{REGISTRY}/classifier-dev-pull-requests/", f"{REGISTRY}/classifier-dev/"
+    assert {command[-1].startswith(own) for command in found["push"]} == {True}
+    assert f"{main}cache/image:latest" in sources(found["build"][-1])
+
+
+def test_the_main_branch_reads_nothing_that_a_pull_request_wrote(folder: Path, tools: Tools) -> None:
+    found = build(folder, tools)
+    assert "pull-requests" not in json.dumps(found)
+
+
+def test_without_a_registry_nothing_is_asked_or_pushed(folder: Path, tools: Tools) -> None:
+    found = build(folder, tools, REGISTRY="")
+    assert set(found) == {"build"}
+    assert sources(found["build"][0]) == []

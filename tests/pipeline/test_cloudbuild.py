@@ -1,0 +1,251 @@
+"""cloudbuild.yaml: valid to those who read it, and saying what it should. What the steps do is tested beside this."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import door, steps
+from tests.conftest import REPOSITORY
+
+FILE = REPOSITORY / "cloudbuild.yaml"
+BUILD = yaml.safe_load(FILE.read_text("utf-8"))
+STEPS = {step["id"]: step for step in BUILD["steps"]}
+
+GCLOUD, DOCKER, PYTHON = "gcr.io/cloud-builders/gcloud", "gcr.io/cloud-builders/docker", "python:3.11-bookworm"
+# The whole pipeline: step, image, command, what it waits for (None: the step before it).
+PIPELINE = [
+    ("inputs", GCLOUD, "bash pipeline/inputs.sh", None),
+    ("tests", PYTHON, "bash pipeline/tests.sh", ["inputs"]),
+    ("build", DOCKER, "bash pipeline/build.sh", ["inputs"]),
+    ("start", DOCKER, "bash pipeline/start.sh", ["tests", "build"]),
+    ("answers", PYTHON, ".venv/bin/python -m pipeline.answers", None),
+    ("load", PYTHON, "bash pipeline/load.sh", None),
+    ("contents", PYTHON, ".venv/bin/python -m pipeline.contents", None),
+    ("push", DOCKER, "bash pipeline/push.sh", None),
+    ("rollout", "pulumi/pulumi", "bash pipeline/rollout.sh $_ACTION", None),
+]
+# What Cloud Build itself fills in (https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values).
+BUILT_IN = {"PROJECT_ID", "COMMIT_SHA", "REPO_FULL_NAME"}
+
+
+def test_every_steps_image_command_and_order() -> None:
+    assert [
+        (
+            step["id"],
+            step["name"].partition(":3.")[0] if "pulumi" in step["name"] else step["name"],
+            " ".join([step["entrypoint"], *step["args"]]),
+            step.get("waitFor"),
+        )
+        for step in BUILD["steps"]
+    ] == PIPELINE
+
+
+def test_the_engine_that_deploys_is_the_one_that_the_program_was_tested_with() -> None:
+    pinned = re.search(r"^pulumi==(\S+)$", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
+    assert pinned
+    assert STEPS["rollout"]["name"] == f"pulumi/pulumi:{pinned[1]}"
+
+
+def test_every_script_that_a_step_runs_is_in_the_repository() -> None:
+    for step in BUILD["steps"]:
+        script = next(
+            Path(word) if word.endswith(".sh") else Path(*word.split(".")).with_suffix(".py")
+            for word in step["args"]
+            if word.startswith("pipeline")
+        )
+        assert (REPOSITORY / script).is_file(), script
+
+
+def used(value: Any) -> set[str]:
+    """Return every substitution that occurs anywhere below `value`."""
+    return set(re.findall(r"\$\{?([A-Z_][A-Z0-9_]*)", json.dumps(value)))
+
+
+def test_substitutions_that_are_used_are_declared_and_the_reverse() -> None:
+    body = {key: value for key, value in BUILD.items() if key != "substitutions"}
+    assert used(body) - BUILT_IN == set(BUILD["substitutions"])
+
+
+def test_no_step_has_more_time_than_the_build() -> None:
+    def seconds(text: str) -> int:
+        return int(text.removesuffix("s"))
+
+    ends: dict[str, int] = {}
+    before: list[str] = []
+    for step in BUILD["steps"]:
+        began = max((ends[name] for name in step.get("waitFor", before)), default=0)
+        ends[step["id"]] = began + seconds(step["timeout"])
+        before = list(ends)
+    assert max(ends.values()) <= seconds(BUILD["timeout"]) <= 24 * 3600
+
+
+def test_the_image_is_tested_before_it_leaves_the_machine() -> None:
+    order = list(STEPS)
+    assert order.index(steps.OUTWARDS) > max(
+        order.index(gate) for gate in ("tests", "start", "answers", "load", "contents")
+    )
+    assert order[-1] == "rollout"
+
+
+def test_logs_go_where_an_account_of_ones_own_may_write_them() -> None:
+    """With an account of one's own Cloud Build refuses builds without this option."""
+    assert BUILD["serviceAccount"]
+    assert BUILD["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+
+
+class Schema:
+    """Google's own description of an interface, from its discovery document."""
+
+    def __init__(self, name: str) -> None:
+        document = files("googleapiclient") / "discovery_cache" / "documents" / name
+        self.schemas: dict[str, Any] = json.loads(document.read_text("utf-8"))["schemas"]
+
+    def mistakes(self, value: Any, kind: str) -> list[str]:
+        return self._check(value, {"$ref": kind}, kind)
+
+    def _check(self, value: Any, rule: dict[str, Any], path: str) -> list[str]:
+        if "$ref" in rule:
+            return self._check(value, self.schemas[rule["$ref"]], path)
+        match rule["type"]:
+            case "object":
+                return self._object(value, rule, path)
+            case "array":
+                if not isinstance(value, list):
+                    return [f"{path} is no list"]
+                return [m for i, item in enumerate(value) for m in self._check(item, rule["items"], f"{path}[{i}]")]
+            case "string":
+                if not isinstance(value, str):
+                    return [f"{path} is no text: {value!r}"]
+                if "enum" in rule and value not in rule["enum"]:
+                    return [f"{path} is {value!r}, none of {rule['enum']}"]
+                if rule.get("format") == "google-duration" and not re.fullmatch(r"\d+(\.\d{1,9})?s", value):
+                    return [f"{path} is {value!r}, no duration"]
+                return []
+            case other:
+                wanted = {"boolean": bool, "integer": int, "number": float}[other]
+                return [] if isinstance(value, wanted) else [f"{path} is {value!r}, no {other}"]
+
+    def _object(self, value: Any, rule: dict[str, Any], path: str) -> list[str]:
+        if not isinstance(value, dict):
+            return [f"{path} is no object"]
+        found = []
+        for key, item in value.items():
+            field = rule.get("properties", {}).get(key, rule.get("additionalProperties"))
+            if field is None:
+                found.append(f"{path}.{key} does not exist")
+            elif field.get("readOnly") or field.get("description", "").startswith("Output only"):
+                found.append(f"{path}.{key} is for Cloud Build to say")
+            else:
+                found += self._check(item, field, f"{path}.{key}")
+        return found
+
+
+def test_it_is_a_build_by_googles_own_schema() -> None:
+    assert Schema("cloudbuild.v1.json").mistakes(BUILD, "Build") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ({"timeout": 3600}, "Build.timeout is no text: 3600"),
+        ({"timeout": "1h"}, "Build.timeout is '1h', no duration"),
+        ({"option": {}}, "Build.option does not exist"),
+        ({"options": {"machineType": "E2_HUGE"}}, "Build.options.machineType is 'E2_HUGE', none of"),
+        ({"steps": [{"name": "x", "arg": []}]}, "Build.steps[0].arg does not exist"),
+        ({"steps": [{"name": "x", "args": "a b"}]}, "Build.steps[0].args is no list"),
+        ({"id": "mine"}, "Build.id is for Cloud Build to say"),
+    ],
+)
+def test_the_schema_finds(change: dict[str, Any], mistake: str) -> None:
+    (found,) = Schema("cloudbuild.v1.json").mistakes({**BUILD, **change}, "Build")
+    assert found.startswith(mistake)
+
+
+# ---- gcloud, where somebody has installed it: no package of Debian's has it, so that its absence is no failure.
+
+LOADER = """
+import json, sys
+from googlecloudsdk.api_lib.cloudbuild import cloudbuild_util, config
+from apitools.base.py import encoding
+messages = cloudbuild_util.GetMessagesModule()
+build = config.LoadCloudbuildConfigFromPath(sys.argv[1], messages, params={"_REGION": "europe-west1"})
+print(encoding.MessageToJson(build))
+"""
+
+
+def gcloud_root() -> Path:
+    program = shutil.which("gcloud")
+    if program is None:
+        pytest.skip("gcloud is not installed, and Debian does not package it")
+    return Path(program).resolve().parents[1]
+
+
+def load_with_gcloud(file: Path) -> subprocess.CompletedProcess[str]:
+    root = gcloud_root()
+    bundled = root / "platform" / "bundledpythonunix" / "bin" / "python3"
+    return subprocess.run(
+        [bundled if bundled.exists() else "python3", "-c", LOADER, file],
+        env={"PYTHONPATH": f"{root / 'lib'}:{root / 'lib' / 'third_party'}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_gcloud_itself_reads_it() -> None:
+    result = load_with_gcloud(FILE)
+    assert result.returncode == 0, result.stderr[-2000:]
+    build = json.loads(result.stdout)
+    assert [step["id"] for step in build["steps"]] == list(STEPS)
+    assert build["substitutions"] == {**BUILD["substitutions"], "_REGION": "europe-west1"}
+    assert build["options"]["env"] == BUILD["options"]["env"]
+
+
+def test_gcloud_refuses_a_misspelt_field(tmp_path: Path) -> None:
+    """The test above can fail."""
+    file = tmp_path / "cloudbuild.yaml"
+    file.write_text(FILE.read_text().replace("waitFor:", "waitsFor:", 1))
+    result = load_with_gcloud(file)
+    assert result.returncode != 0
+    assert "waitsFor" in result.stderr
+
+
+def gcloud_commands() -> list[list[str]]:
+    """Every form of command that the pipeline gives to gcloud."""
+    policy = {"securityPolicy": "policy"}
+    single = {"network": "net", "serviceAccount": "me@p.iam.gserviceaccount.com"}
+    found = []
+    for outputs in (policy, single):
+        rule = door.rule(outputs, "dev", "203.0.113.7")
+        found += [rule.create, [*rule.remove, "--quiet"]]
+    where = ["group", "--region=europe-west1"]
+    managed = ["compute", "instance-groups", "managed"]
+    found += [[*managed, "wait-until", *where, "--version-target-reached", "--timeout=60"]]
+    found += [[*managed, "list-instances", *where, "--format=json"]]
+    found += [["secrets", "versions", "access", "latest", "--secret=name"]]
+    found += [["artifacts", "docker", "images", "describe", "europe-west1-docker.pkg.dev/p/r/i@sha256:" + "0" * 64]]
+    found += [["storage", "ls", "gs://some-bucket/"]]
+    return [[*command, "--project=my-project"] for command in found]
+
+
+@pytest.mark.parametrize("command", gcloud_commands(), ids=" ".join)
+def test_gcloud_knows_every_command_that_it_is_given(command: list[str], tmp_path: Path) -> None:
+    """Arguments are read before credentials are looked for, of which a test has none."""
+    gcloud_root()
+    result = subprocess.run(
+        ["gcloud", *command],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "do not currently have an active account" in result.stderr, result.stderr
