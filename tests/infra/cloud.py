@@ -92,6 +92,9 @@ class Cloud:
             known["name"] = repository
             known["id"] = f"projects/{project}/locations/{location}/repositories/{repository}"
             known["registryUri"] = f"{location}-docker.pkg.dev/{project}/{repository}"
+        if resource.kind == "cloudbuildv2.Repository":
+            connection = f"projects/{project}/locations/{given['location']}/connections/{given['parentConnection']}"
+            known["id"] = f"{connection}/repositories/{name}"
         # Declared or not, a class has only the outputs that its SDK knows.
         outputs = sdk.output_types(resource.kind)
         return {key: value for key, value in known.items() if key == "id" or key in outputs}

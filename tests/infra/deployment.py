@@ -21,6 +21,10 @@ class Unknown:
 UNKNOWN: Final = Unknown()
 
 
+# Outputs that name a resource, and by which others refer to it.
+IDENTIFIERS = ("id", "selfLink", "selfLinkUnique", "name", "email", "instanceGroup")
+
+
 @dataclass(frozen=True)
 class Resource:
     """A registration, as the engine received it.
@@ -47,6 +51,11 @@ class Resource:
         package, _, rest = self.type.partition(":")
         module, _, name = rest.rpartition(":")
         return f"{module.split('/')[0]}.{name}" if package == "gcp" else self.type
+
+    @property
+    def identifiers(self) -> set[str]:
+        """The names and links by which others refer to it."""
+        return {self.outputs[key] for key in IDENTIFIERS if isinstance(self.outputs.get(key), str)}
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}"
@@ -127,7 +136,7 @@ class Deployment:
         """Return the resource whose name, ID or link is the value at `path` of another's inputs."""
         value = next(iter(values(resource.inputs, path)), None)
         for candidate in self.custom:
-            if value is not None and value in candidate.outputs.values():
+            if value in candidate.identifiers:
                 return candidate
         raise AssertionError(f"{resource}: {path} is {value!r}, which no resource of this stack has")
 

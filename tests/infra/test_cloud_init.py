@@ -29,15 +29,26 @@ def run_command(configured: Settings) -> list[str]:
     return shlex.split(line)
 
 
-@pytest.mark.parametrize("topology", ["fleet", "single"])
-def test_cloud_init_accepts_it(topology: str, tmp_path: Path) -> None:
+def schema(user_data: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if not shutil.which("cloud-init"):
         missing("cloud-init is not installed")
-    file = tmp_path / "user-data"
-    file.write_text(cloud_init.render(deployed(topology=topology)))
-    done = subprocess.run(["cloud-init", "schema", "--config-file", file], capture_output=True, text=True, check=False)
+    file = folder / "user-data"
+    file.write_text(user_data)
+    return subprocess.run(["cloud-init", "schema", "--config-file", file], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("topology", ["fleet", "single"])
+def test_cloud_init_accepts_it(topology: str, tmp_path: Path) -> None:
+    done = schema(cloud_init.render(deployed(topology=topology)), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Valid" in done.stdout
+
+
+def test_cloud_init_would_refuse_a_typing_mistake(tmp_path: Path) -> None:
+    """The check above can fail."""
+    done = schema(cloud_init.render(deployed()).replace("permissions:", "permission:"), tmp_path)
+    assert done.returncode != 0
+    assert "permission" in done.stdout + done.stderr
 
 
 def verify(unit: str, root: Path) -> str:

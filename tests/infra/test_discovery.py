@@ -12,11 +12,12 @@ from googleapiclient import discovery_cache
 from tests.infra import discovery
 from tests.infra.conftest import Deployed
 from tests.infra.deployment import Deployment, Resource
+from tests.infra.shapes import has_shape
 from tests.infra.stacks import STACKS
 
 
 def described(deployment: Deployment) -> list[Resource]:
-    return [r for r in deployment.custom if r.type.startswith("gcp:") and discovery.has_shape(r.kind)]
+    return [r for r in deployment.custom if r.type.startswith("gcp:") and has_shape(r.kind)]
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -5,7 +5,7 @@ An invariant yields a sentence for each violation. Importing this package fills 
 
 from __future__ import annotations
 
-from tests.infra.invariants import access, balancer, healing, observing, privilege, rollout
+from tests.infra.invariants import access, balancer, healing, network, observing, privilege, rollout
 from tests.infra.invariants.registry import INVARIANTS, Invariant
 
-__all__ = ["INVARIANTS", "Invariant", "access", "balancer", "healing", "observing", "privilege", "rollout"]
+__all__ = ["INVARIANTS", "Invariant", "access", "balancer", "healing", "network", "observing", "privilege", "rollout"]

@@ -27,10 +27,10 @@ def groups_behind(deployment: Deployment, backend: Resource) -> list[Resource]:
 def template_of(deployment: Deployment, group: Resource) -> Resource:
     """Return the template that a group makes its machines of."""
     links = values(group.inputs, "versions[].instanceTemplate")
-    (template,) = [
-        t for t in deployment.of("compute.InstanceTemplate") if set(links) & set(map(str, t.outputs.values()))
-    ]
-    return template
+    for template in deployment.of("compute.InstanceTemplate"):
+        if template.identifiers & set(links):
+            return template
+    raise AssertionError(f"{group} makes its machines of {links}, which no template of this stack has")
 
 
 @prevents
@@ -150,5 +150,5 @@ def new_domain_takes_the_others_down(deployment: Deployment) -> Iterator[str]:
         yield f"certificates are for {sorted(served)}, wanted are {sorted(wanted)}"
     attached = {link for proxy in deployment.of("compute.TargetHttpsProxy") for link in proxy.inputs["sslCertificates"]}
     for certificate in deployment.of("compute.ManagedSslCertificate"):
-        if not attached & set(map(str, certificate.outputs.values())):
+        if not attached & certificate.identifiers:
             yield f"{certificate} is attached to no proxy, and is never issued"

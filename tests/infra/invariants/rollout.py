@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tests.infra import machine
-from tests.infra.deployment import Deployment, Resource, values, walk
+from tests.infra.deployment import IDENTIFIERS, Deployment, Resource, values, walk
 from tests.infra.invariants.balancer import template_of
 from tests.infra.invariants.registry import prevents
 
@@ -18,8 +18,6 @@ _NAMED_BY_PULUMI = (
     "compute.Network", "compute.RegionInstanceGroupManager", "compute.SSLPolicy", "compute.SecurityPolicy",
     "compute.Subnetwork", "compute.TargetHttpProxy", "compute.TargetHttpsProxy", "compute.URLMap", "dns.ManagedZone",
 )  # fmt: skip
-# What of these gives a resource a name that no other can have, and that tells of a use where it appears.
-_IDENTIFIERS = ("id", "selfLink", "selfLinkUnique", "email", "instanceGroup", "name")
 
 
 @prevents
@@ -183,7 +181,7 @@ def destroy_is_refused_for_what_is_in_use(deployment: Deployment) -> Iterator[st
     """
     owners = {}
     for resource in deployment.custom:
-        for key in _IDENTIFIERS:
+        for key in IDENTIFIERS:
             value = resource.outputs.get(key)
             # A name counts where it is unmistakable: made by Pulumi, or a whole path or address.
             if isinstance(value, str) and (key != "name" or re.search(r"-[0-9a-f]{7}$", value)):
