@@ -52,12 +52,6 @@ def _test_options(command: _Command) -> _Command:
                 show_default=True,
                 help="What is sent: typical, or shares such as small=9,phone=1.",
             ),
-            click.option(
-                "--arrivals",
-                "spacing",
-                type=click.Choice(["constant", "poisson"]),
-                help="Evenly spaced, or at random as people's requests are. [default: constant; rate: poisson]",
-            ),
             click.option("--seed", default=0, show_default=True, help="Another order of the same requests."),
             click.option("--insecure", is_flag=True, help="Accept any certificate."),
             click.option("--yes", is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
@@ -73,6 +67,17 @@ def _test_options(command: _Command) -> _Command:
     return command
 
 
+def _arrivals(default: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--arrivals",
+        "spacing",
+        default=default,
+        show_default=True,
+        type=click.Choice(["constant", "poisson"]),
+        help="Evenly spaced, or at random as people's requests are.",
+    )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Load tests with targets: is the service as fast as promised, and how much does one machine take?"""
@@ -80,6 +85,7 @@ def cli() -> None:
 
 @cli.command()
 @_test_options
+@_arrivals("constant")
 @click.option("--scenario", default="smoke", show_default=True, type=click.Choice(NAMES))
 @click.option("--rate", "per_sec", type=float, help="Requests a second; of steps the first, of a spike the usual one.")
 @click.option("--to", "to_per_sec", type=float, help="The highest rate of steps and spike.")
@@ -108,6 +114,37 @@ def run(scenario: str, target_file: Path, web: bool, web_port: int, **options: A
         else running.once(settings, found, chosen, target_file)
     )
     if not met:
+        raise SystemExit(EXIT_MISSED)
+
+
+@cli.command()
+@_test_options
+@_arrivals("poisson")
+@click.option("--from", "first", default=10.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
+@click.option("--to", "most", default=1000.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
+@click.option(
+    "--step-seconds", "step_sec", default=20.0, show_default=True, type=click.FloatRange(1, 600), help="At least."
+)
+@click.option(
+    "--precision", default=0.05, show_default=True, type=click.FloatRange(0.005, 0.5), help="Of the rate, as a share."
+)
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 50), help="Searches to make.")
+@click.option(
+    "--output",
+    "file",
+    default="reports/loadtest/rate.json",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The small file; a picture (PNG) is written beside it.",
+)
+def rate(target_file: Path, file: Path, **options: Any) -> None:
+    """Find the rated requests a second of one machine: the highest rate at which every target holds."""
+    chosen = targets.choose(target_file, targets.RATE)
+    from loadtest import rate_command
+
+    names = rate_command.Search.__dataclass_fields__
+    search = rate_command.Search(**{name: options.pop(name) for name in names})
+    if not rate_command.run(_options(output=file.parent, **options), search, chosen, target_file, file):
         raise SystemExit(EXIT_MISSED)
 
 

@@ -20,7 +20,7 @@ from loadtest.bodies import Bodies
 from loadtest.drive import Driver, MasterDriver, Sent, driving
 from loadtest.errors import LoadTestError
 from loadtest.progress import Progress
-from loadtest.scenarios import SMOKE, Scenario
+from loadtest.scenarios import Scenario
 from loadtest.session import Plan, Session
 from loadtest.targets import Target
 
@@ -78,8 +78,8 @@ class Bench:
                 "processes": len(sent.cpu_sec),
                 "cpu_share": {name: round(used / max(sent.seconds, 1e-9), 3) for name, used in sent.cpu_sec.items()},
             },
-            pictures={"from": str(self.options.folder or "generated"), **pictures.describe(self.stock)},
-            target_file=str(target_file),
+            pictures={"from": self.options.folder.name if self.options.folder else "generated", **pictures.describe(self.stock)},
+            target_file=_short(target_file),
         )
 
     def process(self) -> dict[str, float]:
@@ -88,8 +88,10 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(options: Options, scenario: Scenario) -> Iterator[Bench]:
+def bench(options: Options, what: str | None) -> Iterator[Bench]:
     """Set everything up, in the order in which mistakes are cheapest; take it down whatever happens.
+
+    `what` says what the service will get, for those who are asked whether they want that; None for what is harmless.
 
     Raises:
         LoadTestError: something is missing or wrong, or consent was not given.
@@ -111,7 +113,7 @@ def bench(options: Options, scenario: Scenario) -> Iterator[Bench]:
                 raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
             progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
-        _ask(options, target, scenario)
+        _ask(options, target, what)
         session = Session(target.url, bodies, target.headers, options.insecure)
         if options.workers:
             progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
@@ -137,18 +139,22 @@ def report_on(
     return result
 
 
+def _short(file: Path) -> str:
+    """Return a path as it is seen from here; a report says nothing of this machine's folders."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else file.name
+
+
 def _pictures(options: Options, wanted: Mapping[str, int], progress: Progress) -> pictures.Stock:
     if options.folder:
         return pictures.from_folder(options.folder, progress.say)
     return pictures.generate(set(wanted), options.seed)
 
 
-def _ask(options: Options, target: access.Target, scenario: Scenario) -> None:
+def _ask(options: Options, target: access.Target, what: str | None) -> None:
     """Ask for consent where a test is more than a smoke and goes to another machine."""
-    if target.local or scenario.name == SMOKE or options.yes:
+    if target.local or what is None or options.yes:
         return
-    what = f"{scenario.arrivals} requests" if scenario.arrivals else f"{scenario.seconds:g} s of requests"
-    question = f"{target.url} will get {what} ({scenario.name}, {scenario.purpose}). Go on?"
+    question = f"{target.url} will get {what}. Go on?"
     try:
         consent = click.confirm(question, err=True)
     except click.Abort as error:

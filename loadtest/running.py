@@ -16,14 +16,14 @@ from loadtest.drive import work as drive_work
 from loadtest.errors import LoadTestError
 from loadtest.mix import KINDS
 from loadtest.results import HTML
-from loadtest.scenarios import Scenario
+from loadtest.scenarios import SMOKE, Scenario
 from loadtest.session import Session
 from loadtest.targets import Target
 
 
 def once(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> bool:
     """Run a scenario once; returns whether it met its targets."""
-    with bench(options, scenario) as found:
+    with bench(options, _what(scenario)) as found:
         found.progress.say(f"{scenario.name}: {scenario.purpose}")
         before = found.process()
         sent = found.driver.run(found.plan(scenario))
@@ -38,7 +38,7 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
         LoadTestError: the port is taken.
         KeyboardInterrupt: no run was finished.
     """
-    with bench(options, scenario) as found:
+    with bench(options, _what(scenario)) as found:
         found.driver.prepare(found.plan(scenario))
         last: list[bool] = []
         before: dict[str, float] = {}
@@ -67,6 +67,14 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
         finally:
             page.stop()
         return last[-1]
+
+
+def _what(scenario: Scenario) -> str | None:
+    """Return what a service gets, None for a smoke test."""
+    if scenario.name == SMOKE:
+        return None
+    count = f"{scenario.arrivals:,} requests" if scenario.arrivals else "requests of waiting clients"
+    return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
 
 
 def _add_report(page: Any, found: Bench) -> None:

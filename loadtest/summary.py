@@ -13,7 +13,7 @@ def headline(result: dict[str, Any]) -> str:
     verdicts = result["verdicts"]
     missed = sum(not verdict["met"] for verdict in verdicts)
     if not missed:
-        return "The target is met" if len(verdicts) == 1 else f"All {len(verdicts)} targets are met"
+        return {1: "The target is met", 2: "Both targets are met"}.get(len(verdicts), f"All {len(verdicts)} targets are met")
     return f"{missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed"
 
 
