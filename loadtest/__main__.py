@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,7 +43,10 @@ def _test_options(command: _Command) -> _Command:
                 help="The targets. [default: loadtest/targets.toml]",
             ),
             click.option(
-                "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
+                "--pictures",
+                "folder",
+                type=click.Path(path_type=Path),
+                help="A folder of pictures instead of made ones.",
             ),
             click.option(
                 "--mix",
@@ -57,7 +59,10 @@ def _test_options(command: _Command) -> _Command:
             click.option("--yes", is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
             click.option("--quiet", is_flag=True, help="No progress on standard error."),
             click.option(
-                "--workers", default=0, type=click.IntRange(0, 1000), help="Let so many workers send, and wait for them."
+                "--workers",
+                default=0,
+                type=click.IntRange(0, 1000),
+                help="Let so many workers send, and wait for them.",
             ),
             click.option("--bind", default="127.0.0.1", show_default=True, help="Where workers connect to."),
             click.option("--port", default=_DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535)),
@@ -93,7 +98,9 @@ def cli() -> None:
 @click.option("--warm-up", "warm_up_sec", default=5.0, show_default=True, type=click.FloatRange(0, 3600))
 @click.option("--closed", "clients", type=click.IntRange(1, 900), help="So many clients that wait for their answers.")
 @click.option(
-    "--retries/--no-retries", default=None, help="Come back after a refusal when Retry-After is over. [default: steps do not]"
+    "--retries/--no-retries",
+    default=None,
+    help="Come back after a refusal when Retry-After is over. [default: steps do not]",
 )
 @click.option(
     "--output", default="reports/loadtest", show_default=True, type=click.Path(path_type=Path), help="Where reports go."
@@ -167,7 +174,9 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
 @click.option("--master", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the master runs.")
 @click.option("--port", default=_DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", required=True, metavar="URL", help="The service; the same as the master's.")
-@click.option("--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones.")
+@click.option(
+    "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
 def worker(master: str, port: int, host: str, folder: Path | None, seed: int, insecure: bool) -> None:
@@ -205,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

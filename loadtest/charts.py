@@ -5,8 +5,10 @@ Each is drawn on axes that it is given, so that the page has them one by one and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -20,19 +22,21 @@ from matplotlib.transforms import ScaledTranslation
 from loadtest import figures
 from loadtest.answers import Outcome
 from loadtest.mix import BAD, KINDS
-from loadtest.rows import Rows, kind_number
+from loadtest.results import Run
+from loadtest.rows import kind_number
 from loadtest.scenarios import Scenario
 
 GOOD, REFUSED, FAILED, QUIET, INK = "#0b57d0", "#e37400", "#b3261e", "#80868b", "#1f1f1f"
 _KIND_COLOURS = dict(zip(KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
 _LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
 _MOST_DOTS = 20_000
+_DPI = 120
 _LEGEND_INCHES = 0.52  # below the axes: tick labels and the axis' name
 
-Draw = Callable[[Axes, dict[str, Any], Rows], None]
+Draw = Callable[[Axes, Run], None]
 
 mpl.use("Agg")
-STYLE = {
+_STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -52,15 +56,16 @@ STYLE = {
 }
 
 
-def latency_over_time(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
+def latency_over_time(axes: Axes, run: Run) -> None:
     """Draw every answered request as a dot, and the percentiles of the main kind as lines."""
-    good = rows.column("outcome") == Outcome.GOOD
-    due, latency_ms, kinds = (rows.column(name)[good] for name in ("due_sec", "latency_us", "kind"))
+    result = run.result
+    good = run.rows.column("outcome") == Outcome.GOOD
+    due, latency_us, kinds = (run.rows.column(name)[good] for name in ("due_sec", "latency_us", "kind"))
     thin = max(1, len(due) // _MOST_DOTS)
     for kind in result["mix"]:
         chosen = np.flatnonzero(kinds == kind_number(kind))[::thin]
         axes.scatter(
-            *(due[chosen], np.maximum(latency_ms[chosen] / 1000, 0.1)),
+            *(due[chosen], np.maximum(latency_us[chosen] / 1000, 0.1)),
             s=9,
             color=_KIND_COLOURS[kind],
             alpha=0.35,
@@ -81,8 +86,9 @@ def latency_over_time(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
     _legend(axes, 4)
 
 
-def answers_over_time(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
+def answers_over_time(axes: Axes, run: Run) -> None:
     """Draw answers a second: good ones, refusals, failures."""
+    result = run.result
     windows = result["timeline"]
     begin = [window["begin_sec"] for window in windows]
     widths = [max(window["end_sec"] - window["begin_sec"], 1e-9) for window in windows]
@@ -103,8 +109,9 @@ def answers_over_time(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
     _legend(axes, 4)
 
 
-def throughput_against_latency(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
+def throughput_against_latency(axes: Axes, run: Run) -> None:
     """Draw good answers a second against latency, one point a step, with the knee marked."""
+    result = run.result
     phases = result["figures"]["phases"]
     across = [phase["all"]["goodput_per_sec"] or 0.0 for phase in phases]
     for metric, (name, line, _) in _LINES.items():
@@ -113,7 +120,9 @@ def throughput_against_latency(axes: Axes, result: dict[str, Any], rows: Rows) -
         axes.plot(across, values, line, color=colour, marker="o", markersize=4, linewidth=1.6, label=name)
     for number, phase in enumerate(phases):
         if phase["all"]["refused"] + phase["all"]["failed"] and phase["main"]["p50_ms"] is not None:
-            axes.scatter(across[number], phase["main"]["p50_ms"], s=110, facecolors="none", edgecolors=REFUSED, zorder=3)
+            axes.scatter(
+                across[number], phase["main"]["p50_ms"], s=110, facecolors="none", edgecolors=REFUSED, zorder=3
+            )
     axes.scatter([], [], s=70, facecolors="none", edgecolors=REFUSED, label="some refused or failed")
     if (knee := result["knee"]) is not None:
         axes.axvline(across[knee], color=INK, linewidth=1, linestyle="--")
@@ -133,11 +142,12 @@ def throughput_against_latency(axes: Axes, result: dict[str, Any], rows: Rows) -
     _legend(axes, 4)
 
 
-def distribution(axes: Axes, result: dict[str, Any], rows: Rows) -> None:
+def distribution(axes: Axes, run: Run) -> None:
     """Draw for each kind which share of its requests was answered within a time."""
+    result = run.result
     scenario = Scenario.from_dict(result["scenario"])
     for kind in result["mix"]:
-        ordered = figures.latencies_ms(rows, scenario, kind=kind)
+        ordered = figures.latencies_ms(run.rows, scenario, kind=kind)
         if len(ordered) and kind != BAD:
             share = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
             main = kind == result["main_kind"]
@@ -167,11 +177,27 @@ def main_chart(result: dict[str, Any]) -> Draw:
     return throughput_against_latency if len(result["figures"]["phases"]) > 3 else distribution
 
 
-def draw(chart: Draw, result: dict[str, Any], rows: Rows, width: float, height: float) -> Figure:
-    """Return a figure with one chart; the caller closes it."""
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of the reports for the duration of the block."""
+    with mpl.rc_context(cast(Any, _STYLE)):
+        yield
+
+
+def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
+    """Return a figure with one chart."""
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    chart(axes, result, rows)
+    chart(axes, run)
     return figure
+
+
+def to_bytes(figure: Figure, kind: str = "png") -> bytes:
+    """Return a figure as a file, and close it."""
+    buffer = io.BytesIO()
+    # Without a date two reports of the same run are equal.
+    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)
+    return buffer.getvalue()
 
 
 def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Imported only by those commands: Locust, at its import, replaces parts of the st
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ class Bench:
         if process and process_before:
             process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
         return results.Conditions(
-            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             host="the service of this checkout" if self.options.host is None else self.target.url,
             local=self.target.local,
             service=self.version,
@@ -78,7 +78,10 @@ class Bench:
                 "processes": len(sent.cpu_sec),
                 "cpu_share": {name: round(used / max(sent.seconds, 1e-9), 3) for name, used in sent.cpu_sec.items()},
             },
-            pictures={"from": self.options.folder.name if self.options.folder else "generated", **pictures.describe(self.stock)},
+            pictures={
+                "from": self.options.folder.name if self.options.folder else "generated",
+                **pictures.describe(self.stock),
+            },
             target_file=_short(target_file),
         )
 
@@ -110,7 +113,9 @@ def bench(options: Options, what: str | None) -> Iterator[Bench]:
         dealt = {kind: share for kind, share in wanted.items() if kind in bodies.kinds}
         if missing := [kind for kind in wanted if kind not in dealt]:
             if options.mix != "typical" or not dealt:
-                raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
+                raise LoadTestError(
+                    f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}."
+                )
             progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
         _ask(options, target, what)
@@ -128,15 +133,17 @@ def report_on(
     found: Bench, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
 ) -> dict[str, Any]:
     """Write the report of a run, print its summary, and return its result."""
-    result = results.build(
+    run = results.build(
         sent.plan, sent.rows, sent.seconds, targets, found.conditions(sent, process_before, target_file)
     )
     output = found.options.output
-    results.save(result, sent.rows, output)
-    report.save(result, sent.rows, output)
-    click.echo(summary.terminal(result))
-    click.echo(f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})")
-    return result
+    results.save(run, output)
+    report.save(run, output)
+    click.echo(summary.terminal(run.result))
+    click.echo(
+        f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})"
+    )
+    return run.result
 
 
 def _short(file: Path) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 from loadtest import charts, machine, mix, summary
@@ -48,7 +47,7 @@ def rows(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str, dict[str,
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """Return what was not the same, so that nobody compares apples with oranges unawares."""
-    looks = {
+    looks: dict[str, Callable[[dict[str, Any]], Any]] = {
         "load": lambda run: f"{run['scenario']['name']}, {summary.load_in_words(run)}",
         "mix": lambda run: mix.text(run["mix"]),
         "model": summary.model_in_words,
@@ -63,24 +62,19 @@ def plot(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> bytes:
     """Return a PNG: how the latency of each kind is distributed in both runs, and their percentiles as bars."""
     kinds = [kind for kind in mix.KINDS if a["curves"].get(kind) and b["curves"].get(kind) and kind != mix.BAD]
     main = a["main_kind"] if a["main_kind"] in kinds else next(iter(kinds), None)
-    with mpl.rc_context(charts.STYLE):
+    with charts.style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained", width_ratios=[1.3, 1])
         for run, name, colour in ((a, f"A  {names[0]}", charts.QUIET), (b, f"B  {names[1]}", charts.GOOD)):
             for kind in kinds:
-                style = {"linewidth": 2.4, "label": name} if kind == main else {"linewidth": 0.9, "alpha": 0.6}
+                style = {"linewidth": 2.4, "label": name} if kind == main else {"linewidth": 0.9, "alpha": 0.5}
                 left.plot(run["curves"][kind], range(101), color=colour, **style)
-        for kind in kinds:
-            left.annotate(mix.KINDS[kind], (b["curves"][kind][2], 2), fontsize=8, color="#444746", rotation=90, va="bottom")
         if main:
             charts.logarithmic(left, left.xaxis)
-            left.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=1)
+            left.legend(loc="lower right")
         left.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
-        left.set_title("Share of requests that were answered within a time")
+        left.set_title(f"Answered within a time: {mix.KINDS.get(main or '', '')} (thick), other kinds (thin)")
         _bars(right, a, b, main)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120)
-        plt.close(figure)
-        return buffer.getvalue()
+        return charts.to_bytes(figure)
 
 
 def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> None:
@@ -94,7 +88,12 @@ def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> 
             value = figures[metric]
             axes.bar(number + offset, value, 0.36, color=colour, alpha=0.85)
             axes.errorbar(
-                number + offset, value, [[value - limits[0]], [limits[1] - value]], color=charts.INK, linewidth=1, capsize=3
+                number + offset,
+                value,
+                [[value - limits[0]], [limits[1] - value]],
+                color=charts.INK,
+                linewidth=1,
+                capsize=3,
             )
             axes.text(number + offset, limits[1], f"{value:g}", ha="center", va="bottom", fontsize=9)
     axes.set_xticks(range(len(PERCENTILES)), [metric[:3] for metric in PERCENTILES])
@@ -119,4 +118,6 @@ def _change(metric: str, a: dict[str, Any] | None, b: dict[str, Any] | None) -> 
 
 def _what(run: dict[str, Any]) -> str:
     conditions = run["conditions"]
-    return f"{run['scenario']['name']}, {summary.load_in_words(run)}, {conditions['host']}, {conditions['when'][:16]} UTC"
+    return (
+        f"{run['scenario']['name']}, {summary.load_in_words(run)}, {conditions['host']}, {conditions['when'][:16]} UTC"
+    )

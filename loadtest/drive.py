@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from locust.rpc import Message
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner
 
 from loadtest.answers import Judgement, Outcome
 from loadtest.environment import LoadEnvironment
@@ -141,7 +141,9 @@ class MasterDriver(Driver):
             raise LoadTestError(f"{len(self._planned)} of {self._workers} workers took the plan; start them again.")
         for worker, missing in self._planned.items():
             if missing:
-                raise LoadTestError(f"The worker {worker} has no pictures for: {', '.join(missing)}. Give it --pictures.")
+                raise LoadTestError(
+                    f"The worker {worker} has no pictures for: {', '.join(missing)}. Give it --pictures."
+                )
 
     def finish(self) -> Sent:
         """Wait for what the workers still have to report; what never came counts as failed."""

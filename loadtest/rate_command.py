@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import click
 import locust  # noqa: F401  # before what imports ssl: it replaces the standard library's sockets
-import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 from loadtest import charts, machine, results, summary
@@ -84,9 +82,10 @@ def _summary(found: Bench, rating: Rating, result: Mapping[str, Any]) -> str:
         lowest = min(rating.steps, key=lambda step: step.per_sec)
         missed = "\n".join(f"  MISSED  {verdict}" for verdict in lowest.verdicts if not verdict.met)
         return f"NO RATE HOLDS: even {lowest.per_sec:g} a second misses its targets.\n{missed}"
+    ends = ", ".join(f"{per_sec:g}" for per_sec in rating.found)
     lines = [
         f"RATED {rating.per_sec:g} REQUESTS A SECOND" + (" OR MORE: --to ended the search" if rating.limited else ""),
-        f"  the lowest of {len(rating.found)} searches, which ended at {', '.join(f'{v:g}' for v in rating.found)} a second",
+        f"  the lowest of {len(rating.found)} searches, which ended at {ends} a second",
         f"  targets: {'; '.join(f'{v.target.name} {v.target.condition}' for v in first.verdicts)}",
         f"  {result['arrivals']} arrivals, {len(rating.steps)} steps, mix: {', '.join(found.mix)}",
         f"  {summary.model_in_words(dict(result))}; {machine.in_words(result['conditions']['machine'])}",
@@ -96,31 +95,27 @@ def _summary(found: Bench, rating: Rating, result: Mapping[str, Any]) -> str:
 
 def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> bytes:
     """Return a PNG: every step's highest share of a latency limit, and the rates at which the searches ended."""
-    with mpl.rc_context(charts.STYLE):
+    found = result["conditions"]["machine"]
+    limits = ", ".join(f"{target.name} {target.condition}" for target in targets if target.metric in PERCENTILES)
+    with charts.style():
         figure, axes = plt.subplots(figsize=(10, 5.6), layout="constrained")
         for met, colour, name in ((True, "#137333", "every target met"), (False, charts.FAILED, "a target missed")):
             chosen = [(step.per_sec, worst) for step in rating.steps if step.met is met and (worst := _worst(step))]
-            if chosen:
-                axes.scatter(*zip(*chosen, strict=True), color=colour, s=34, alpha=0.75, linewidths=0, label=name)
+            across, up = [per_sec for per_sec, _ in chosen], [worst for _, worst in chosen]
+            axes.scatter(across, up, color=colour, s=34, alpha=0.75, linewidths=0, label=name)
         axes.axhline(100, color=charts.INK, linewidth=1, linestyle="--")
         axes.axvspan(rating.per_sec, max(rating.found), color="#d3e3fd", zorder=0, label="where the searches ended")
         axes.axvline(rating.per_sec, color=charts.GOOD, linewidth=1.6, label=f"rated: {rating.per_sec:g} a second")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-        axes.set(xlabel="requests offered a second", ylabel="latency, share of its limit", xlim=(0, None))
-        limits = ", ".join(f"{t.name} {t.condition}" for t in targets if t.metric in PERCENTILES)
-        axes.set_title(f"Rated {rating.per_sec:g} requests a second, in {len(rating.found)} searches")
-        found = result["conditions"]["machine"]
+        charts.logarithmic(axes, axes.yaxis)
+        axes.set(ylabel="latency, % of its limit", xlim=(0, None))
         axes.set_xlabel(
             f"requests offered a second\n\n{limits}; {result['arrivals']} arrivals\n"
             f"{summary.model_in_words(dict(result))}; {found['processor']}, {found['cpus']} CPUs, "
             f"{result['conditions']['when'][:10]}"
         )
+        axes.set_title(f"Rated {rating.per_sec:g} requests a second; {len(rating.found)} searches")
         axes.legend(loc="upper left")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120)
-        plt.close(figure)
-        return buffer.getvalue()
+        return charts.to_bytes(figure)
 
 
 def _worst(step: Step) -> float | None:

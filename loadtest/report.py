@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import base64
-import io
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch
 
 from loadtest import charts, machine, mix, results, summary
-from loadtest.rows import Rows
+from loadtest.results import Run
 from loadtest.targets import text
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_PNG_DPI = 120
 _ROWS_IN_PICTURE = 8
 
 
-def save(result: dict[str, Any], rows: Rows, folder: Path) -> None:
+def save(run: Run, folder: Path) -> None:
     """Write report.html and report.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / results.HTML).write_text(page(result, rows), "utf-8")
-    (folder / results.PNG).write_bytes(picture(result, rows))
+    (folder / results.HTML).write_text(page(run), "utf-8")
+    (folder / results.PNG).write_bytes(picture(run))
 
 
-def page(result: dict[str, Any], rows: Rows) -> str:
+def page(run: Run) -> str:
     """Return one self-contained HTML page."""
+    result = run.result
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -39,11 +37,11 @@ def page(result: dict[str, Any], rows: Rows) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    with mpl.rc_context(charts.STYLE):
+    with charts.style():
         drawn = [
-            (_svg(charts.main_chart(result), result, rows, 5.4), "Throughput, or how latency is distributed"),
-            (_svg(charts.latency_over_time, result, rows, 5.4), "Latency over time"),
-            (_svg(charts.answers_over_time, result, rows, 3.6), "Answers over time"),
+            (_svg(charts.main_chart(result), run, 5.4), "Throughput, or how latency is distributed"),
+            (_svg(charts.latency_over_time, run, 5.4), "Latency over time"),
+            (_svg(charts.answers_over_time, run, 3.6), "Answers over time"),
         ]
     return environment.get_template("report.html").render(
         result=result,
@@ -91,18 +89,18 @@ def limits(figures: dict[str, Any], metric: str) -> str:
     return f"{found[0]:.1f} to {found[1]:.1f}" if found else ""
 
 
-def picture(result: dict[str, Any], rows: Rows) -> bytes:
+def picture(run: Run) -> bytes:
     """Return the run as one PNG."""
-    with mpl.rc_context(charts.STYLE):
-        figure = plt.figure(figsize=(14, 10), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.16, h_pad=0.12)  # type: ignore[union-attr]  # layout= made one
+    result = run.result
+    with charts.style():
+        figure = plt.figure(figsize=(14, 10), layout=ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.12))
         grid = figure.add_gridspec(3, 2, height_ratios=[0.85, 2.6, 1.7], width_ratios=[1.2, 1])
         _head(figure.add_subplot(grid[0, :]), result)
-        charts.latency_over_time(figure.add_subplot(grid[1, 0]), result, rows)
-        charts.main_chart(result)(figure.add_subplot(grid[1, 1]), result, rows)
-        charts.answers_over_time(figure.add_subplot(grid[2, 0]), result, rows)
+        charts.latency_over_time(figure.add_subplot(grid[1, 0]), run)
+        charts.main_chart(result)(figure.add_subplot(grid[1, 1]), run)
+        charts.answers_over_time(figure.add_subplot(grid[2, 0]), run)
         _verdicts(figure.add_subplot(grid[2, 1]), result)
-        return _bytes(figure, "png")
+        return charts.to_bytes(figure)
 
 
 def _head(axes: Any, result: dict[str, Any]) -> None:
@@ -122,10 +120,14 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
     for number, (value, unit, name) in enumerate(tiles(result)):
         left = 0.52 + 0.081 * number
         style = "round,pad=0,rounding_size=0.006"
-        box = FancyBboxPatch((left, 0), 0.074, 1, boxstyle=style, mutation_aspect=9, facecolor="#f3f6fc", edgecolor="none")
+        box = FancyBboxPatch(
+            (left, 0), 0.074, 1, boxstyle=style, mutation_aspect=9, facecolor="#f3f6fc", edgecolor="none"
+        )
         axes.add_patch(box)
         axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=charts.INK, va="top")
-        axes.text(left + 0.008, 0.5, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top")
+        axes.text(
+            left + 0.008, 0.5, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top"
+        )
 
 
 def _verdicts(axes: Any, result: dict[str, Any]) -> None:
@@ -136,7 +138,9 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
     for number, verdict in enumerate(verdicts[:_ROWS_IN_PICTURE]):
         top = 0.95 - number / (_ROWS_IN_PICTURE + 3)
         colour = "#137333" if verdict["met"] else charts.FAILED
-        axes.text(0, top, "met" if verdict["met"] else "MISSED", color=colour, fontweight="bold", fontsize=9, va="center")
+        axes.text(
+            0, top, "met" if verdict["met"] else "MISSED", color=colour, fontweight="bold", fontsize=9, va="center"
+        )
         axes.text(0.14, top, verdict["name"], fontsize=9, va="center")
         axes.text(0.77, top, _measured(verdict), fontsize=9, va="center", ha="right", fontweight="bold")
         axes.text(0.8, top, verdict["condition"], fontsize=9, va="center", color="#444746")
@@ -151,15 +155,7 @@ def _measured(verdict: dict[str, Any]) -> str:
     return "–" if verdict["measured"] is None else text(verdict["metric"], verdict["measured"])
 
 
-def _svg(chart: charts.Draw, result: dict[str, Any], rows: Rows, height: float) -> str:
+def _svg(chart: charts.Draw, run: Run, height: float) -> str:
     """Return a chart as the address of an image, for <img src>."""
-    figure = charts.draw(chart, result, rows, 9.6, height)
-    return "data:image/svg+xml;base64," + base64.b64encode(_bytes(figure, "svg")).decode()
-
-
-def _bytes(figure: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    # Without a date two reports of the same run are equal.
-    figure.savefig(buffer, format=kind, dpi=_PNG_DPI, metadata={"Date": None} if kind == "svg" else None)
-    plt.close(figure)
-    return buffer.getvalue()
+    data = charts.to_bytes(charts.draw(chart, run, 9.6, height), "svg")
+    return "data:image/svg+xml;base64," + base64.b64encode(data).decode()

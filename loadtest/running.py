@@ -57,10 +57,14 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
             _add_report(page, found)
             page.start()
         except OSError as error:
-            raise LoadTestError(f"Locust's page cannot be served on port {port}: {error}. Choose --web-port.") from error
-        click.echo(f"Start {scenario.name} at http://127.0.0.1:{port}; its report is then at /loadtest. Ctrl-C ends this.")
+            raise LoadTestError(
+                f"Locust's page cannot be served on port {port}: {error}. Choose --web-port."
+            ) from error
+        click.echo(
+            f"Start {scenario.name} at http://127.0.0.1:{port}; its report is then at /loadtest. Ctrl-C ends this."
+        )
         try:
-            page.greenlet.join()
+            found.driver.runner.greenlet.join()
         except KeyboardInterrupt:
             if not last:
                 raise
