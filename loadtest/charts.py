@@ -241,6 +241,8 @@ def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None
 
 def _legend(axes: Axes, columns: int) -> None:
     """Put the legend below the axis' name, whatever the height of the axes."""
+    if not axes.get_legend_handles_labels()[0]:
+        return  # nothing was drawn
     below = ScaledTranslation(0, -_LEGEND_INCHES, axes.figure.dpi_scale_trans)
     legend = axes.legend(
         ncols=columns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,24 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
     with bench(options, _what(scenario)) as found:
         found.driver.prepare(found.plan(scenario))
         last: list[bool] = []
-        before: dict[str, float] = {}
+        before: list[dict[str, float]] = []
         events = found.driver.environment.events
-        events.test_start.add_listener(lambda **_: before.update(found.process()))
 
-        def judge(**_: Any) -> None:
+        def judge() -> None:
             if found.driver.session.second() < scenario.seconds:
                 click.echo("Stopped in the page before its end: not judged.")
+                before.clear()
                 return
-            last.append(report_on(found, found.driver.finish(), before, targets, target_file)["met"])
+            last.append(report_on(found, found.driver.finish(), before.pop(), targets, target_file)["met"])
 
-        events.test_stop.add_listener(lambda **_: gevent.spawn(judge))
+        events.test_start.add_listener(lambda **_: before.append(found.process()))
+        # Also fired when a test that was never started ends.
+        events.test_stop.add_listener(lambda **_: gevent.spawn(judge) if before else None)
+        # Locust's page reads the command line for options of its own.
+        del sys.argv[1:]
         try:
             page = found.driver.environment.create_web_ui(host="127.0.0.1", port=port, delayed_start=True)
-            _add_report(page, found)
+            _add_report(page, found, last)
             page.start()
         except OSError as error:
             raise LoadTestError(
@@ -81,13 +86,13 @@ def _what(scenario: Scenario) -> str | None:
     return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
 
 
-def _add_report(page: Any, found: Bench) -> None:
+def _add_report(page: Any, found: Bench, runs: list[bool]) -> None:
     """Show the last report at /loadtest of Locust's page."""
     file = found.options.output / HTML
 
     @page.app.route("/loadtest")  # type: ignore[untyped-decorator]  # Locust's page is untyped
     def latest() -> tuple[str, int]:
-        if not file.exists():
+        if not runs:
             return "No run was finished yet.", 404
         return file.read_text("utf-8"), 200
 

@@ -183,7 +183,7 @@ def _steps(wishes: Wishes) -> list[Phase]:
         counts = [2**power for power in range(wishes.clients.bit_length())]
         if counts[-1] < wishes.clients:
             counts.append(wishes.clients)
-        return [Phase(f"{count} clients", seconds, clients=count) for count in counts]
+        return [Phase(f"{count} client{'s' if count > 1 else ''}", seconds, clients=count) for count in counts]
     first = wishes.per_sec or STEPS_FROM_PER_SEC
     last = wishes.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
     if last <= first:
