@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,7 +43,10 @@ def _test_options(command: _Command) -> _Command:
                 help="The targets. [default: loadtest/targets.toml]",
             ),
             click.option(
-                "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
+                "--pictures",
+                "folder",
+                type=click.Path(path_type=Path),
+                help="A folder of pictures instead of made ones.",
             ),
             click.option(
                 "--mix",
@@ -52,18 +54,15 @@ def _test_options(command: _Command) -> _Command:
                 show_default=True,
                 help="What is sent: typical, or shares such as small=9,phone=1.",
             ),
-            click.option(
-                "--arrivals",
-                "spacing",
-                type=click.Choice(["constant", "poisson"]),
-                help="Evenly spaced, or at random as people's requests are. [default: constant; rate: poisson]",
-            ),
             click.option("--seed", default=0, show_default=True, help="Another order of the same requests."),
             click.option("--insecure", is_flag=True, help="Accept any certificate."),
             click.option("--yes", is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
             click.option("--quiet", is_flag=True, help="No progress on standard error."),
             click.option(
-                "--workers", default=0, type=click.IntRange(0, 1000), help="Let so many workers send, and wait for them."
+                "--workers",
+                default=0,
+                type=click.IntRange(0, 1000),
+                help="Let so many workers send, and wait for them.",
             ),
             click.option("--bind", default="127.0.0.1", show_default=True, help="Where workers connect to."),
             click.option("--port", default=_DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535)),
@@ -73,6 +72,17 @@ def _test_options(command: _Command) -> _Command:
     return command
 
 
+def _arrivals(default: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--arrivals",
+        "spacing",
+        default=default,
+        show_default=True,
+        type=click.Choice(["constant", "poisson"]),
+        help="Evenly spaced, or at random as people's requests are.",
+    )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Load tests with targets: is the service as fast as promised, and how much does one machine take?"""
@@ -80,6 +90,7 @@ def cli() -> None:
 
 @cli.command()
 @_test_options
+@_arrivals("constant")
 @click.option("--scenario", default="smoke", show_default=True, type=click.Choice(NAMES))
 @click.option("--rate", "per_sec", type=float, help="Requests a second; of steps the first, of a spike the usual one.")
 @click.option("--to", "to_per_sec", type=float, help="The highest rate of steps and spike.")
@@ -87,7 +98,9 @@ def cli() -> None:
 @click.option("--warm-up", "warm_up_sec", default=5.0, show_default=True, type=click.FloatRange(0, 3600))
 @click.option("--closed", "clients", type=click.IntRange(1, 900), help="So many clients that wait for their answers.")
 @click.option(
-    "--retries/--no-retries", default=None, help="Come back after a refusal when Retry-After is over. [default: steps do not]"
+    "--retries/--no-retries",
+    default=None,
+    help="Come back after a refusal when Retry-After is over. [default: steps do not]",
 )
 @click.option(
     "--output", default="reports/loadtest", show_default=True, type=click.Path(path_type=Path), help="Where reports go."
@@ -112,6 +125,37 @@ def run(scenario: str, target_file: Path, web: bool, web_port: int, **options: A
 
 
 @cli.command()
+@_test_options
+@_arrivals("poisson")
+@click.option("--from", "first", default=10.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
+@click.option("--to", "most", default=1000.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
+@click.option(
+    "--step-seconds", "step_sec", default=20.0, show_default=True, type=click.FloatRange(1, 600), help="At least."
+)
+@click.option(
+    "--precision", default=0.05, show_default=True, type=click.FloatRange(0.005, 0.5), help="Of the rate, as a share."
+)
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 50), help="Searches to make.")
+@click.option(
+    "--output",
+    "file",
+    default="reports/loadtest/rate.json",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The small file; a picture (PNG) is written beside it.",
+)
+def rate(target_file: Path, file: Path, **options: Any) -> None:
+    """Find the rated requests a second of one machine: the highest rate at which every target holds."""
+    chosen = targets.choose(target_file, targets.RATE)
+    from loadtest import rate_command
+
+    names = rate_command.Search.__dataclass_fields__
+    search = rate_command.Search(**{name: options.pop(name) for name in names})
+    if not rate_command.run(_options(output=file.parent, **options), search, chosen, target_file, file):
+        raise SystemExit(EXIT_MISSED)
+
+
+@cli.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Also write a picture (PNG) of both.")
@@ -130,7 +174,9 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
 @click.option("--master", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the master runs.")
 @click.option("--port", default=_DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", required=True, metavar="URL", help="The service; the same as the master's.")
-@click.option("--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones.")
+@click.option(
+    "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
 def worker(master: str, port: int, host: str, folder: Path | None, seed: int, insecure: bool) -> None:
@@ -168,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

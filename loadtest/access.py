@@ -22,7 +22,7 @@ from loadtest.errors import LoadTestError
 
 # Who may call Cloud Run or an API gateway, and who may pass Identity-Aware Proxy: two headers, so that both can be sent
 # (https://cloud.google.com/iap/docs/authentication-howto).
-TOKEN, IAP_TOKEN = "LOADTEST_TOKEN", "LOADTEST_IAP_TOKEN"  # noqa: S105  # the variables' names
+TOKEN, IAP_TOKEN = "LOADTEST_TOKEN", "LOADTEST_IAP_TOKEN"
 _TIMEOUT_SEC = 15.0
 _READY_INTERVAL_SEC = 0.2
 
@@ -53,7 +53,9 @@ def target(host: str, insecure: bool = False, environ: Mapping[str, str] | None 
     except ValueError:
         sound = False
     if not sound or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise LoadTestError(f"--host {host!r} is no address of a service: write one such as https://pictures.example.com")
+        raise LoadTestError(
+            f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
+        )
     headers = _tokens(os.environ if environ is None else environ)
     if headers and parts.scheme == "http" and not _is_local(parts.hostname or ""):
         raise LoadTestError(
@@ -110,7 +112,7 @@ class Service:
         return version
 
     def process(self) -> dict[str, float]:
-        """Return processor seconds and resident bytes of the process that answers /metrics; {} where that is not to be had.
+        """Return processor seconds and resident bytes of the process that answers /metrics; {} where it does not.
 
         Only of use on one machine: behind a balancer each answer comes from another process.
         """
@@ -143,13 +145,18 @@ class Service:
         if status in (301, 302, 303, 307, 308):
             where = response.headers.get("Location", "")[:100]
             if "accounts.google.com" in where:
-                return LoadTestError(f"{url} asks for a sign-in (Identity-Aware Proxy): set {IAP_TOKEN}; docs/loadtest.md.")
+                return LoadTestError(
+                    f"{url} asks for a sign-in (Identity-Aware Proxy): set {IAP_TOKEN}; docs/loadtest.md."
+                )
             return LoadTestError(f"{url} redirects to {where}: give that address as --host.")
         if status == 401:
-            return LoadTestError(f"{url} asks for a token (401): set {TOKEN} or {IAP_TOKEN}; docs/loadtest.md says how.")
+            return LoadTestError(
+                f"{url} asks for a token (401): set {TOKEN} or {IAP_TOKEN}; docs/loadtest.md says how."
+            )
         if status == 403:
             return LoadTestError(
-                f"{url} lets this machine not in (403): add its address to the allowlist, or set {TOKEN} or {IAP_TOKEN}."
+                f"{url} does not let this machine in (403): add its address to the allowlist, or set {TOKEN} or "
+                f"{IAP_TOKEN}."
             )
         return self._stranger(f"/readyz answers {status}")
 

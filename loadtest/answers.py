@@ -81,7 +81,9 @@ def complaint_about(body: bytes, pictures: int) -> str:
         results = found["results"]
         if len(results) != pictures:
             return f"200 with {len(results)} results for {pictures} pictures"
-        return "" if all(_are_predictions(result.get("predictions")) for result in results) else "200 with an error inside"
+        return (
+            "" if all(_are_predictions(result.get("predictions")) for result in results) else "200 with an error inside"
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         return "200 that is no answer of this service"
 

@@ -6,7 +6,7 @@ Imported only by those commands: Locust, at its import, replaces parts of the st
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from loadtest.bodies import Bodies
 from loadtest.drive import Driver, MasterDriver, Sent, driving
 from loadtest.errors import LoadTestError
 from loadtest.progress import Progress
-from loadtest.scenarios import SMOKE, Scenario
+from loadtest.scenarios import Scenario
 from loadtest.session import Plan, Session
 from loadtest.targets import Target
 
@@ -67,7 +67,7 @@ class Bench:
         if process and process_before:
             process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
         return results.Conditions(
-            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             host="the service of this checkout" if self.options.host is None else self.target.url,
             local=self.target.local,
             service=self.version,
@@ -78,8 +78,11 @@ class Bench:
                 "processes": len(sent.cpu_sec),
                 "cpu_share": {name: round(used / max(sent.seconds, 1e-9), 3) for name, used in sent.cpu_sec.items()},
             },
-            pictures={"from": str(self.options.folder or "generated"), **pictures.describe(self.stock)},
-            target_file=str(target_file),
+            pictures={
+                "from": self.options.folder.name if self.options.folder else "generated",
+                **pictures.describe(self.stock),
+            },
+            target_file=_short(target_file),
         )
 
     def process(self) -> dict[str, float]:
@@ -88,8 +91,10 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(options: Options, scenario: Scenario) -> Iterator[Bench]:
+def bench(options: Options, what: str | None) -> Iterator[Bench]:
     """Set everything up, in the order in which mistakes are cheapest; take it down whatever happens.
+
+    `what` says what the service will get, for those who are asked whether they want that; None for what is harmless.
 
     Raises:
         LoadTestError: something is missing or wrong, or consent was not given.
@@ -108,10 +113,12 @@ def bench(options: Options, scenario: Scenario) -> Iterator[Bench]:
         dealt = {kind: share for kind, share in wanted.items() if kind in bodies.kinds}
         if missing := [kind for kind in wanted if kind not in dealt]:
             if options.mix != "typical" or not dealt:
-                raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
+                raise LoadTestError(
+                    f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}."
+                )
             progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
-        _ask(options, target, scenario)
+        _ask(options, target, what)
         session = Session(target.url, bodies, target.headers, options.insecure)
         if options.workers:
             progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
@@ -126,15 +133,22 @@ def report_on(
     found: Bench, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
 ) -> dict[str, Any]:
     """Write the report of a run, print its summary, and return its result."""
-    result = results.build(
+    run = results.build(
         sent.plan, sent.rows, sent.seconds, targets, found.conditions(sent, process_before, target_file)
     )
     output = found.options.output
-    results.save(result, sent.rows, output)
-    report.save(result, sent.rows, output)
-    click.echo(summary.terminal(result))
-    click.echo(f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})")
-    return result
+    results.save(run, output)
+    report.save(run, output)
+    click.echo(summary.terminal(run.result))
+    click.echo(
+        f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})"
+    )
+    return run.result
+
+
+def _short(file: Path) -> str:
+    """Return a path as it is seen from here; a report says nothing of this machine's folders."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else file.name
 
 
 def _pictures(options: Options, wanted: Mapping[str, int], progress: Progress) -> pictures.Stock:
@@ -143,12 +157,11 @@ def _pictures(options: Options, wanted: Mapping[str, int], progress: Progress) -
     return pictures.generate(set(wanted), options.seed)
 
 
-def _ask(options: Options, target: access.Target, scenario: Scenario) -> None:
+def _ask(options: Options, target: access.Target, what: str | None) -> None:
     """Ask for consent where a test is more than a smoke and goes to another machine."""
-    if target.local or scenario.name == SMOKE or options.yes:
+    if target.local or what is None or options.yes:
         return
-    what = f"{scenario.arrivals} requests" if scenario.arrivals else f"{scenario.seconds:g} s of requests"
-    question = f"{target.url} will get {what} ({scenario.name}, {scenario.purpose}). Go on?"
+    question = f"{target.url} will get {what}. Go on?"
     try:
         consent = click.confirm(question, err=True)
     except click.Abort as error:

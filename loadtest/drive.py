@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from locust.rpc import Message
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner
 
 from loadtest.answers import Judgement, Outcome
 from loadtest.environment import LoadEnvironment
@@ -47,6 +48,10 @@ class Driver:
         self.progress = progress
         self.environment = LoadEnvironment(session)
         self.environment.events.test_start.add_listener(self._begin)
+        self._interrupted = False
+        self._main = gevent.getcurrent()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._interrupt)
 
     def connect(self) -> None:
         """Create the runner.
@@ -71,6 +76,8 @@ class Driver:
             self.runner.start_shape()
             if self.runner.shape_greenlet is not None:
                 self.runner.shape_greenlet.join()
+        if self._interrupted:
+            raise KeyboardInterrupt
         return self.finish()
 
     def finish(self) -> Sent:
@@ -84,6 +91,14 @@ class Driver:
         self.environment.stop_timeout = 0.0
         with contextlib.suppress(AttributeError):  # connect() failed
             self.runner.quit()
+
+    def _interrupt(self, *_: object) -> None:
+        # Locust's runner swallows a KeyboardInterrupt that finds it starting users, so the flag says it too; and gevent
+        # prints a trace where one is raised in another greenlet than the main one, so it is thrown into that.
+        self._interrupted = True
+        if gevent.getcurrent() is self._main:
+            raise KeyboardInterrupt
+        gevent.kill(self._main, KeyboardInterrupt)
 
     def _begin(self, **_: Any) -> None:
         if self.session.plan is not None:
@@ -141,7 +156,9 @@ class MasterDriver(Driver):
             raise LoadTestError(f"{len(self._planned)} of {self._workers} workers took the plan; start them again.")
         for worker, missing in self._planned.items():
             if missing:
-                raise LoadTestError(f"The worker {worker} has no pictures for: {', '.join(missing)}. Give it --pictures.")
+                raise LoadTestError(
+                    f"The worker {worker} has no pictures for: {', '.join(missing)}. Give it --pictures."
+                )
 
     def finish(self) -> Sent:
         """Wait for what the workers still have to report; what never came counts as failed."""

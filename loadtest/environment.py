@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from locust import LoadTestShape
 from locust.env import Environment
 from locust.user import User
@@ -19,19 +21,19 @@ class PlanShape(LoadTestShape):
     """Follows the session's plan: one open-loop user for each process, or a phase's number of clients."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Locust's
         self._session = session
         self.processes = 1
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
         """Return the number of users, how many to start a second, and their class; None when all is done."""
         scenario = self._session.scenario
-        second = self.get_run_time()
+        second = time.perf_counter() - self.start_time
         phase = scenario.phase_at(second)
-        if phase is None:
-            # Users end by themselves when their last answer is there.
-            if not self.get_current_user_count() or second > scenario.seconds + _DRAIN_LIMIT_SEC:
-                return None
+        # Users end by themselves when their last answer is there.
+        done = phase is None and (self.runner is None or not self.runner.user_count)
+        if done or second > scenario.seconds + _DRAIN_LIMIT_SEC:
+            return None
         if scenario.closed:
             clients = scenario.phases[-1 if phase is None else phase].clients
             return clients, min(clients, _SPAWN_PER_SEC), [ClosedUser]

@@ -163,7 +163,7 @@ def knee(steps: Sequence[Figures]) -> int | None:
 
 
 def errors(rows: Rows, scenario: Scenario) -> list[dict[str, Any]]:
-    """Return refusals and failures by reason, the most frequent first, of all phases: those of the warm-up count too."""
+    """Return refusals and failures by reason, the most frequent first; of all phases, the warm-up too."""
     reasons, outcomes, due = rows.column("reason"), rows.column("outcome"), rows.column("due_sec")
     kinds, phases = rows.column("kind"), rows.column("phase")
     names = tuple(KINDS)

@@ -1,4 +1,4 @@
-"""The service of this checkout as a process of its own, for the duration of a test: started, and ended whatever happens."""
+"""The service of this checkout as a process of its own for one test: started, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _LAST_LINES = 3
 def serving(folder: Path) -> Iterator[str]:
     """Run `python -m service serve` on a free port; yields its address. Its log goes to `folder`.
 
-    It is listening, which is less than ready. It has a process group of its own, so that Ctrl-C reaches the test alone, which then ends it in order.
+    It is listening, which is less than ready. It has a process group of its own, so that Ctrl-C reaches the test alone,
+    which then ends it in order.
 
     Raises:
         LoadTestError: it ended, or does not listen within a minute; with what it said last.
@@ -33,7 +34,7 @@ def serving(folder: Path) -> Iterator[str]:
     log = folder / "service.log"
     environment = {"DRAIN_SEC": "0", **os.environ, "HOST": "127.0.0.1", "PORT": str(port)}
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # this project's own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve"],
             env=environment,
             stdout=output,

@@ -1,7 +1,7 @@
 """What is sent, in which proportions: the kinds of request, and the deck of cards that deals them.
 
-A deck holds every kind as often as its share says and is shuffled anew for each round, from a seed: proportions are exact
-after every deck, the order has no rhythm that could beat against the arrivals', and two runs send the same.
+A deck holds every kind as often as its share says and is shuffled anew for each round, from a seed: proportions are
+exact after every deck, the order has no rhythm that could beat against the arrivals', and two runs send the same.
 """
 
 from __future__ import annotations

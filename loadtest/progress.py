@@ -66,8 +66,8 @@ def describe(session: Session, begin: int = 0) -> str:
     _, everything = session.rows.tail(0)
     refused, failed = (everything.count(outcome) for outcome in (Outcome.REFUSED, Outcome.FAILED))
     return (
-        f"{_clock(min(second, scenario.seconds))} of {_clock(scenario.seconds)}  {doing:<10.30}  {len(session.rows):>6} "
-        f"answers, {refused} refused, {failed} failed"
+        f"{_clock(min(second, scenario.seconds))} of {_clock(scenario.seconds)}  {doing:<10.30}  "
+        f"{len(session.rows):>6} answers, {refused} refused, {failed} failed"
         + (f"; just now {statistics.median(good):.0f} ms" if good else "")
     )
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -46,14 +46,22 @@ class Conditions:
     target_file: str
 
 
-def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditions: Conditions) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Run:
+    """A run's document and its rows: what reports are drawn from."""
+
+    result: dict[str, Any]
+    rows: Rows
+
+
+def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditions: Conditions) -> Run:
     """Hold a run against its targets and return everything about it."""
     scenario = plan.scenario
     steps = [figures.compute(rows, scenario, n) for n, phase in enumerate(scenario.phases) if phase.measured]
     knee = figures.knee(steps) if scenario.name == "steps" else None
     knee_per_sec = steps[knee].goodput_per_sec if knee is not None else None
     verdicts = judge(rows, scenario, targets, knee_per_sec)
-    return {
+    result = {
         "format": FORMAT,
         "met": all(verdict.met for verdict in verdicts),
         "verdicts": [verdict_dict(verdict) for verdict in verdicts],
@@ -81,6 +89,7 @@ def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditi
         "errors": figures.errors(rows, scenario),
         "lag_ms": _lag(rows),
     }
+    return Run(result, rows)
 
 
 def judge(rows: Rows, scenario: Scenario, targets: list[Target], knee_per_sec: float | None = None) -> list[Verdict]:
@@ -139,12 +148,13 @@ def _lag(rows: Rows) -> dict[str, float]:
     return {name: round(figures.percentile(lag, q), 1) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
 
 
-def save(result: dict[str, Any], rows: Rows, folder: Path) -> None:
+def save(run: Run, folder: Path) -> None:
     """Write results.json, junit.xml and requests.csv.gz."""
+    result = run.result
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
     (folder / JUNIT).write_bytes(junit(result))
-    rows.save(folder / REQUESTS, [phase["name"] for phase in result["scenario"]["phases"]])
+    run.rows.save(folder / REQUESTS, [phase["name"] for phase in result["scenario"]["phases"]])
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -171,8 +181,8 @@ def junit(result: dict[str, Any]) -> bytes:
     """Return JUnit XML: a test case for each target, failed where it was missed."""
     verdicts = result["verdicts"]
     failures = str(sum(not verdict["met"] for verdict in verdicts))
-    suites = ElementTree.Element("testsuites", tests=str(len(verdicts)), failures=failures)
-    suite = ElementTree.SubElement(
+    suites = ET.Element("testsuites", tests=str(len(verdicts)), failures=failures)
+    suite = ET.SubElement(
         suites,
         "testsuite",
         name=f"loadtest.{result['scenario']['name']}",
@@ -185,7 +195,7 @@ def junit(result: dict[str, Any]) -> bytes:
     )
     names = {kind: words for kind, words in KINDS.items() if kind in result["mix"]}
     for verdict in verdicts:
-        case = ElementTree.SubElement(
+        case = ET.SubElement(
             suite,
             "testcase",
             classname=f"loadtest.{result['scenario']['name']}",
@@ -193,10 +203,10 @@ def junit(result: dict[str, Any]) -> bytes:
             time="0",
         )
         if not verdict["met"]:
-            failure = ElementTree.SubElement(case, "failure", type="missed", message=verdict["text"])
+            failure = ET.SubElement(case, "failure", type="missed", message=verdict["text"])
             failure.text = verdict["text"]
-    out = ElementTree.SubElement(suite, "system-out")
+    out = ET.SubElement(suite, "system-out")
     out.text = f"{result['conditions']['host']}: {', '.join(names.values())}"
-    ElementTree.indent(suites)
-    found: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    ET.indent(suites)
+    found: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
     return found

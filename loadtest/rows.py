@@ -38,7 +38,7 @@ class Rows:
     """Requests in the order in which they were answered."""
 
     def __init__(self) -> None:
-        self._columns = {name: array(code) for name, code in _TYPES.items()}
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _TYPES.items()}
         self.reasons: list[str] = []
         self.details: dict[str, str] = {}  # of each reason, what the first answer said
         self._numbers: dict[str, int] = {}

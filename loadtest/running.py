@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from loadtest.drive import work as drive_work
 from loadtest.errors import LoadTestError
 from loadtest.mix import KINDS
 from loadtest.results import HTML
-from loadtest.scenarios import Scenario
+from loadtest.scenarios import SMOKE, Scenario
 from loadtest.session import Session
 from loadtest.targets import Target
 
 
 def once(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> bool:
     """Run a scenario once; returns whether it met its targets."""
-    with bench(options, scenario) as found:
+    with bench(options, _what(scenario)) as found:
         found.progress.say(f"{scenario.name}: {scenario.purpose}")
         before = found.process()
         sent = found.driver.run(found.plan(scenario))
@@ -38,29 +39,37 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
         LoadTestError: the port is taken.
         KeyboardInterrupt: no run was finished.
     """
-    with bench(options, scenario) as found:
+    with bench(options, _what(scenario)) as found:
         found.driver.prepare(found.plan(scenario))
         last: list[bool] = []
-        before: dict[str, float] = {}
+        before: list[dict[str, float]] = []
         events = found.driver.environment.events
-        events.test_start.add_listener(lambda **_: before.update(found.process()))
 
-        def judge(**_: Any) -> None:
+        def judge() -> None:
             if found.driver.session.second() < scenario.seconds:
                 click.echo("Stopped in the page before its end: not judged.")
+                before.clear()
                 return
-            last.append(report_on(found, found.driver.finish(), before, targets, target_file)["met"])
+            last.append(report_on(found, found.driver.finish(), before.pop(), targets, target_file)["met"])
 
-        events.test_stop.add_listener(lambda **_: gevent.spawn(judge))
+        events.test_start.add_listener(lambda **_: before.append(found.process()))
+        # Also fired when a test that was never started ends.
+        events.test_stop.add_listener(lambda **_: gevent.spawn(judge) if before else None)
+        # Locust's page reads the command line for options of its own.
+        del sys.argv[1:]
         try:
             page = found.driver.environment.create_web_ui(host="127.0.0.1", port=port, delayed_start=True)
-            _add_report(page, found)
+            _add_report(page, found, last)
             page.start()
         except OSError as error:
-            raise LoadTestError(f"Locust's page cannot be served on port {port}: {error}. Choose --web-port.") from error
-        click.echo(f"Start {scenario.name} at http://127.0.0.1:{port}; its report is then at /loadtest. Ctrl-C ends this.")
+            raise LoadTestError(
+                f"Locust's page cannot be served on port {port}: {error}. Choose --web-port."
+            ) from error
+        click.echo(
+            f"Start {scenario.name} at http://127.0.0.1:{port}; its report is then at /loadtest. Ctrl-C ends this."
+        )
         try:
-            page.greenlet.join()
+            found.driver.runner.greenlet.join()
         except KeyboardInterrupt:
             if not last:
                 raise
@@ -69,13 +78,21 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
         return last[-1]
 
 
-def _add_report(page: Any, found: Bench) -> None:
+def _what(scenario: Scenario) -> str | None:
+    """Return what a service gets, None for a smoke test."""
+    if scenario.name == SMOKE:
+        return None
+    count = f"{scenario.arrivals:,} requests" if scenario.arrivals else "requests of waiting clients"
+    return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
+
+
+def _add_report(page: Any, found: Bench, runs: list[bool]) -> None:
     """Show the last report at /loadtest of Locust's page."""
     file = found.options.output / HTML
 
     @page.app.route("/loadtest")  # type: ignore[untyped-decorator]  # Locust's page is untyped
     def latest() -> tuple[str, int]:
-        if not file.exists():
+        if not runs:
             return "No run was finished yet.", 404
         return file.read_text("utf-8"), 200
 

@@ -1,9 +1,9 @@
 """When requests are sent: the five scenarios, and the moments at which their arrivals are due.
 
-Open loop is the default: requests arrive at their rate whatever the server does, as they do from people who know nothing
-of one another. A closed loop, where each client waits for its answer before it sends again, slows down with the server
-that it measures and so hides what waiting there was ("coordinated omission"); it answers how much a fixed number of
-clients get out of it.
+Open loop is the default: requests arrive at their rate whatever the server does, as they do from people who know
+nothing of one another. A closed loop, where each client waits for its answer before it sends again, slows down with the
+server that it measures and so hides what waiting there was ("coordinated omission"); it answers how much a fixed number
+of clients get out of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ STEADY_SEC = 90.0
 SMOKE_SEC = 10.0
 STEP_SEC = 10.0
 STEPS_FROM_PER_SEC, STEPS_TO_PER_SEC = 10.0, 160.0
-STEPS_TO_CLIENTS = 32
 SPIKE_FACTOR = 20.0
 SPIKE_SEC = 15.0
 SPIKE_BEFORE_SEC, SPIKE_RECOVERY_SEC = 20.0, 30.0
@@ -162,22 +161,29 @@ class Wishes:
             raise LoadTestError("--to is a rate and --closed has none: give one of them.")
 
 
-def _smoke(load: _Load, wishes: Wishes) -> list[Phase]:
-    return [load.phase("smoke", wishes.seconds or SMOKE_SEC, STEADY_PER_SEC, 1)]
+def _one(name: str, wishes: Wishes, seconds: float) -> Phase:
+    """Return a phase at the everyday rate, or with the clients that were wished for."""
+    if wishes.clients is not None:
+        return Phase(name, seconds, clients=wishes.clients)
+    return Phase(name, seconds, per_sec=wishes.per_sec or STEADY_PER_SEC)
 
 
-def _steady(load: _Load, wishes: Wishes) -> list[Phase]:
-    return [load.phase("steady", wishes.seconds or STEADY_SEC, STEADY_PER_SEC, load.clients)]
+def _smoke(wishes: Wishes) -> list[Phase]:
+    return [_one(SMOKE, wishes, wishes.seconds or SMOKE_SEC)]
 
 
-def _steps(load: _Load, wishes: Wishes) -> list[Phase]:
-    """Factors of the square root of two: even distances on a logarithmic axis, three steps to almost three times."""
+def _steady(wishes: Wishes) -> list[Phase]:
+    return [_one("steady", wishes, wishes.seconds or STEADY_SEC)]
+
+
+def _steps(wishes: Wishes) -> list[Phase]:
+    """Return even distances on a logarithmic axis: factors of the square root of two, of two for clients."""
     seconds = wishes.seconds or STEP_SEC
     if wishes.clients is not None:
         counts = [2**power for power in range(wishes.clients.bit_length())]
         if counts[-1] < wishes.clients:
             counts.append(wishes.clients)
-        return [Phase(f"{count} clients", seconds, clients=count) for count in counts]
+        return [Phase(f"{count} client{'s' if count > 1 else ''}", seconds, clients=count) for count in counts]
     first = wishes.per_sec or STEPS_FROM_PER_SEC
     last = wishes.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
     if last <= first:
@@ -189,43 +195,24 @@ def _steps(load: _Load, wishes: Wishes) -> list[Phase]:
     return [Phase(f"{rate:.3g}/s", seconds, per_sec=float(f"{rate:.3g}")) for rate in [*rates, last]]
 
 
-def _spike(load: _Load, wishes: Wishes) -> list[Phase]:
-    peak = wishes.to_per_sec or SPIKE_FACTOR * (wishes.per_sec or STEADY_PER_SEC)
-    times = (SPIKE_BEFORE_SEC, wishes.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC)
+def _spike(wishes: Wishes) -> list[Phase]:
+    times = zip(_SPIKE, (SPIKE_BEFORE_SEC, wishes.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC), strict=True)
     if wishes.clients is not None:
-        counts = (1, wishes.clients, 1)
-        return [Phase(name, time, clients=n) for name, time, n in zip(_SPIKE, times, counts, strict=True)]
+        return [Phase(name, sec, clients=wishes.clients if name == "spike" else 1) for name, sec in times]
     base = wishes.per_sec or STEADY_PER_SEC
-    rates = (base, peak, base)
-    return [Phase(name, time, per_sec=rate) for name, time, rate in zip(_SPIKE, times, rates, strict=True)]
+    peak = wishes.to_per_sec or SPIKE_FACTOR * base
+    return [Phase(name, sec, per_sec=peak if name == "spike" else base) for name, sec in times]
 
 
-def _soak(load: _Load, wishes: Wishes) -> list[Phase]:
-    """Quarters, so that the last can be held against the target that the first had to meet."""
+def _soak(wishes: Wishes) -> list[Phase]:
+    """Return quarters, so that the last can be held against the target that the first had to meet."""
     seconds = wishes.seconds or SOAK_SEC
-    shares = zip(_SOAK, (0.25, 0.5, 0.25), strict=True)
-    return [load.phase(name, share * seconds, STEADY_PER_SEC, load.clients) for name, share in shares]
-
-
-@dataclass(frozen=True)
-class _Load:
-    """The rate or the number of clients of a phase that keeps to one of them."""
-
-    wishes: Wishes
-
-    @property
-    def clients(self) -> int:
-        return self.wishes.clients or 1
-
-    def phase(self, name: str, seconds: float, per_sec: float, clients: int) -> Phase:
-        if self.wishes.clients is not None:
-            return Phase(name, seconds, clients=clients)
-        return Phase(name, seconds, per_sec=self.wishes.per_sec or per_sec)
+    return [_one(name, wishes, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
 
 
 _SPIKE = ("before", "spike", "recovery")
 _SOAK = ("start", "middle", "end")
-_Make = Callable[[_Load, Wishes], list[Phase]]
+_Make = Callable[[Wishes], list[Phase]]
 _SCENARIOS: dict[str, tuple[str, _Make, bool]] = {
     SMOKE: ("a few seconds: does everything answer as it should?", _smoke, True),
     "steady": ("the everyday load that the targets were written for", _steady, True),
@@ -246,7 +233,7 @@ def make(name: str, wishes: Wishes) -> Scenario:
     """
     wishes.check()
     purpose, phases, retries = _SCENARIOS[name]
-    measured = phases(_Load(wishes), wishes)
+    measured = phases(wishes)
     first = measured[0]
     warm_up = dataclasses.replace(first, name=WARM_UP, seconds=wishes.warm_up_sec, measured=False)
     scenario = Scenario(
@@ -259,6 +246,6 @@ def make(name: str, wishes: Wishes) -> Scenario:
     silent = [phase for phase in measured if not phase.clients and not phase.arrivals]
     if silent:
         raise LoadTestError(
-            f"{silent[0].per_sec:g} a second for {silent[0].seconds:g} s is no request at all: raise --rate or --seconds."
+            f"{silent[0].per_sec:g} a second for {silent[0].seconds:g} s makes no request: raise --rate or --seconds."
         )
     return scenario

@@ -13,7 +13,9 @@ def headline(result: dict[str, Any]) -> str:
     verdicts = result["verdicts"]
     missed = sum(not verdict["met"] for verdict in verdicts)
     if not missed:
-        return "The target is met" if len(verdicts) == 1 else f"All {len(verdicts)} targets are met"
+        return {1: "The target is met", 2: "Both targets are met"}.get(
+            len(verdicts), f"All {len(verdicts)} targets are met"
+        )
     return f"{missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed"
 
 
@@ -43,7 +45,9 @@ def warnings(result: dict[str, Any]) -> list[str]:
     conditions = result["conditions"]
     weights = conditions["service"]["model"].get("weights")
     if weights in ("digits", "untrained"):
-        what = "a small stand-in that knows handwritten digits" if weights == "digits" else "a network of random weights"
+        what = (
+            "a small stand-in that knows handwritten digits" if weights == "digits" else "a network of random weights"
+        )
         found.append(f"The model under test is {what}, not the one that people will use.")
     if conditions["local"]:
         found.append("The load came from the machine that served it; both shared its processors.")
@@ -72,8 +76,7 @@ def terminal(result: dict[str, Any]) -> str:
         f"  {conditions['host']}  {model_in_words(result)}, version {service['version']}",
         "",
     ]
-    for verdict in result["verdicts"]:
-        lines.append(f"  {'met   ' if verdict['met'] else 'MISSED'}  {verdict['text']}")
+    lines += [f"  {'met   ' if verdict['met'] else 'MISSED'}  {verdict['text']}" for verdict in result["verdicts"]]
     lines += ["", f"  {'':<34}{'sent':>8}{'good':>8}{'refused':>9}{'failed':>8}{'p50':>9}{'p95':>9}{'p99':>9}  ms"]
     if len(figures["phases"]) > 1:
         for number, phase in enumerate(figures["phases"]):

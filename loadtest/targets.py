@@ -1,7 +1,7 @@
 """The gate: targets from a file, and a pure function that holds figures against them and reports every one.
 
-A target is a whole condition, such as "< 50", so that no floor can be mistaken for a ceiling: each metric knows which of
-the two makes sense.
+A target is a whole condition, such as "< 50", so that no floor can be mistaken for a ceiling: each metric knows which
+of the two makes sense.
 """
 
 from __future__ import annotations
@@ -170,14 +170,19 @@ def _condition(file: Path, where: str, metric: str, value: object) -> tuple[str,
     match = _CONDITION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise LoadTestError(
-            f'The target file {file}: {where} = {value!r} is no condition. Write one such as "<= 38", "< 50" or ">= 0.99".'
+            f"The target file {file}: {where} = {value!r} is no condition. Write one such as "
+            '"<= 38", "< 50" or ">= 0.99".'
         )
     operator, limit = match[1], float(match[2])
     if operator.startswith(">") != (metric in _AT_LEAST):
         needed = '">= ..."' if metric in _AT_LEAST else '"<= ..."'
-        raise LoadTestError(f"The target file {file}: {where} = {value!r} is the wrong way round; {metric} needs {needed}.")
+        raise LoadTestError(
+            f"The target file {file}: {where} = {value!r} is the wrong way round; {metric} needs {needed}."
+        )
     if metric in _RATIOS and limit > 1:
-        raise LoadTestError(f"The target file {file}: {where} = {value!r} is above 1; a ratio of 0.01 is one in a hundred.")
+        raise LoadTestError(
+            f"The target file {file}: {where} = {value!r} is above 1; a ratio of 0.01 is one in a hundred."
+        )
     return operator, limit
 
 

@@ -1,8 +1,8 @@
 """The Locust users: one that lets requests arrive on schedule, and one that waits for each answer.
 
-Locust's users are closed loops, and `constant_throughput` is one too: a user that waits for a slow answer sends later. An
-open loop is therefore one user for each process, which lets every arrival go into a greenlet of its own at the moment at
-which it is due. What Locust shows is counted from that moment too.
+Locust's users are closed loops, and `constant_throughput` is one too: a user that waits for a slow answer sends later.
+An open loop is therefore one user for each process, which lets every arrival go into a greenlet of its own at the
+moment at which it is due. What Locust shows is counted from that moment too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PictureUser(FastHttpUser):
         self.insecure = self.session.insecure
         super().__init__(environment)
         # A redirect is no answer of the service, and following one could carry the token to another host.
-        self.client.client.redirect_response_codes = frozenset()
+        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
 
     def send(self, kind: str, phase: int, due: float, attempt: int = 1) -> Judgement:
         """Post one picture and note what came of it; `due` is on `time.perf_counter()`'s clock."""

@@ -37,16 +37,21 @@ def wait(
     groups = outputs.get("groups") or []
     if not groups:
         raise Stop("the stack has no machines, so there is nothing to wait for: see `pulumi stack output next`.")
+    empty = []
     for group in groups:
         where = [group, f"--region={outputs['region']}", f"--project={project}"]
         command = ["gcloud", "compute", "instance-groups", "managed", "wait-until", *where, "--version-target-reached"]
         result = run([*command, f"--timeout={_UPDATED_LIMIT_SEC}"], limit_sec=_UPDATED_LIMIT_SEC + 60)
         if result.code:
             raise Stop(f"the group {group} is not updated: {result.last_words}")
-        _healthy(group, where, pause, clock)
+        if not _healthy(group, where, pause, clock):
+            empty.append(group)
+    if len(empty) == len(groups):
+        raise Stop(f"the fleet has no machine after {_HEALTHY_LIMIT_SEC:.0f} s: see the log of {', '.join(empty)}.")
 
 
-def _healthy(group: str, where: list[str], pause: Callable[[float], None], clock: Callable[[], float]) -> None:
+def _healthy(group: str, where: list[str], pause: Callable[[float], None], clock: Callable[[], float]) -> bool:
+    """Wait for one group; returns whether it has machines. Where there are no Spot machines, others may serve."""
     end = clock() + _HEALTHY_LIMIT_SEC
     while True:
         machines = ask(["gcloud", "compute", "instance-groups", "managed", "list-instances", *where, "--format=json"])
@@ -55,9 +60,12 @@ def _healthy(group: str, where: list[str], pause: Callable[[float], None], clock
         bad = {name: state for name, state in settled.items() if state != "RUNNING, HEALTHY"}
         if settled and not bad:
             say(f"machines: {len(settled)} of {group} are updated and healthy")
-            return
+            return True
         if clock() >= end:
-            found = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items())) or "it has no machine"
+            if not settled:
+                say(f"machines: none of {group} can be had at this moment")
+                return False
+            found = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))
             raise Stop(f"the group {group} is not healthy after {_HEALTHY_LIMIT_SEC:.0f} s: {found}.")
         pause(_PAUSE_SEC)
 

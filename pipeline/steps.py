@@ -113,13 +113,18 @@ def submit(values: Mapping[str, str]) -> None:
     Raises:
         Stop: the build fails.
     """
-    given = ",".join(f"{name}={value}" for name, value in sorted(values.items()) if name != "PROJECT_ID")
-    place = checkout.place(values["_STACK"])
-    command = ["gcloud", "builds", "submit", f"--project={place.project}", f"--region={place.region}"]
-    # Into the bucket that the build's account may read; bootstrap.sh lets it forget this folder after a week.
-    command += [f"--gcs-source-staging-dir={place.backend}/source", f"--config={FILE}", f"--substitutions={given}"]
-    if commands.run(command).code:
+    if commands.run(submission(values, checkout.place(values["_STACK"]))).code:
         raise Stop("the build failed, see above.")
+
+
+def submission(values: Mapping[str, str], place: checkout.Place) -> list[str]:
+    """Return the command that has Cloud Build build these files with the substitutions `values`."""
+    given = ",".join(f"{name}={value}" for name, value in sorted(values.items()) if name != "PROJECT_ID")
+    return [
+        *("gcloud", "builds", "submit", f"--project={place.project}", f"--region={place.region}"),
+        # Into the bucket that the build's account may read; bootstrap.sh lets it forget this folder after a week.
+        *(f"--gcs-source-staging-dir={place.backend}/source", f"--config={FILE}", f"--substitutions={given}"),
+    ]
 
 
 def _main() -> None:

@@ -129,7 +129,7 @@ def test_missing_programs_are_named(checkout: Path, tmp_path: Path) -> None:
     tools.mkdir()
     for name in ("bash", "dirname"):
         (tools / name).symlink_to(str(shutil.which(name)))
-    assert complaint(run(BOOTSTRAP, checkout, PATH=tools, **PLACE)).startswith("gcloud is not installed")
+    assert complaint(run(BOOTSTRAP, checkout, None, PATH=tools, **PLACE)).startswith("gcloud is not installed")
 
 
 def test_the_stack_grants_on_the_bucket_and_key_that_are_made(checkout: Path, tools: Tools) -> None:

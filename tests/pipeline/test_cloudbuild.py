@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from importlib.resources import files
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from pipeline import door, steps
+from pipeline.checkout import Place
 from tests.conftest import REPOSITORY
 
 FILE = REPOSITORY / "cloudbuild.yaml"
@@ -234,7 +236,18 @@ def gcloud_commands() -> list[list[str]]:
     found += [["secrets", "versions", "access", "latest", "--secret=name"]]
     found += [["artifacts", "docker", "images", "describe", "europe-west1-docker.pkg.dev/p/r/i@sha256:" + "0" * 64]]
     found += [["storage", "ls", "gs://some-bucket/"]]
-    return [[*command, "--project=my-project"] for command in found]
+    found = [[*command, "--project=my-project"] for command in found]
+    dry = subprocess.run(
+        ["pipeline/bootstrap.sh", "--dry-run"],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "PROJECT": "my-project", "REGION": "europe-west1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found += [shlex.split(line)[2:] for line in dry.stdout.splitlines() if line.startswith("+ gcloud ")]
+    submit = steps.submission({"_STACK": "dev", "COMMIT_SHA": "0" * 40}, Place("my-project", "europe-west1"))
+    return [*found, submit[1:]]
 
 
 @pytest.mark.parametrize("command", gcloud_commands(), ids=" ".join)
@@ -243,6 +256,7 @@ def test_gcloud_knows_every_command_that_it_is_given(command: list[str], tmp_pat
     gcloud_root()
     result = subprocess.run(
         ["gcloud", *command],
+        cwd=REPOSITORY,
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,

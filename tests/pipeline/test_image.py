@@ -106,7 +106,7 @@ def step(folder: Path, registry: Registry) -> Iterator[Step]:
     """Runs a step in the checkout; the candidate is gone afterwards."""
 
     def run_step(*command: str, **more: object) -> subprocess.CompletedProcess[str]:
-        return run(list(command), folder, **{**settings(registry), **more})
+        return run(list(command), folder, None, **{**settings(registry), **more})
 
     yield run_step
     docker("rm", "--force", "candidate", check=False)
@@ -313,7 +313,7 @@ def fresh_engine(base: str, tmp_path: Path) -> Iterator[str]:  # noqa: F811  # t
     # A socket's path is short.
     place = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
     address = f"unix://{place}/docker.sock"
-    options = ["--data-root", tmp_path / "data", "--exec-root", place / "exec", "--pidfile", place / "pid"]
+    options = ["--data-root", str(tmp_path / "data"), "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid"]
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
             ["dockerd", "--iptables=false", "--bridge=none", "--host", address, *options], stdout=log, stderr=log
@@ -364,7 +364,7 @@ def test_a_release_check_goes_through_every_gate_and_pushes_nothing(
     pushed = registry.tags("my-project/classifier-dev/classifier")
     url = f"http://127.0.0.1:{database.server_port}/v1/query"
     given = {**settings(None), "OSV_URL": url, "PYTHONPATH": REPOSITORY, "SCENARIO": "smoke"}
-    result = run(python("pipeline.steps", "check"), folder, **given)
+    result = run(python("pipeline.steps", "check"), folder, None, **given)
     assert result.returncode == 0, (result.stdout[-2000:], result.stderr[-2000:])
     assert result.stdout.endswith("release-check: this commit may be pushed\n")
     assert registry.tags("my-project/classifier-dev/classifier") == pushed

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import door
+from pipeline import rollout as rollout_module
 from pipeline.rollout import Rollout
 from pipeline.stack import Stack
 from service.bundle import Bundle
@@ -308,6 +309,7 @@ class TestTheDoor:
         monkeypatch.chdir(deployment)
         monkeypatch.setenv("BUILD_ADDRESS", "203.0.113.77")
         monkeypatch.setattr(door, "_PAUSE_SEC", 0)
+        monkeypatch.setattr(rollout_module, "_HERE", deployment / "pipeline")
         with pytest.raises(door.LeftOpen, match="could not be closed") as reason:
             Rollout(Stack("dev", "gs://bucket"), PROJECT, COMMIT).deploy(NEW)
         assert f"gcloud compute security-policies rules delete {door.PRIORITY}" in str(reason.value)
