@@ -172,7 +172,7 @@ def serve() -> None:
         from service import engines
 
         engines.check_available(settings.engine)
-        found = bundle.read(settings.model_dir)
+        found = bundle.read(settings.model_dir, networks_later=True)  # those that are not served are left alone
         kind = engines.choose_precision(found, settings.engine, settings.precision)
         found.network("torchscript" if settings.engine == "torch" else kind)
     _check_port(settings)
