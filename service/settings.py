@@ -86,7 +86,7 @@ class Settings:
     host: str = _setting("127.0.0.1", _TEXT, "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, _integer(1, 65535), "Port to listen on.")
     queue_size: int = _setting(
-        32, _integer(0, 1000), "Requests that may wait for a processor; further ones are answered with 429."
+        16, _integer(0, 1000), "Requests that may wait for a processor; further ones are answered with 429."
     )
     request_timeout_sec: int = _setting(
         10,

@@ -19,9 +19,10 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 
 from service.logs import logging_config
+from service.refusing import RefusingWorker
 from service.settings import Settings
 
 log = logging.getLogger("service")
@@ -29,7 +30,7 @@ log = logging.getLogger("service")
 _WATCH_INTERVAL_SEC = 0.5
 
 
-class DrainingWorker(ThreadWorker):
+class DrainingWorker(RefusingWorker):
     """A threaded worker that drains before it stops and cuts off clients that never finish sending."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """What becomes of a server that gets ten times what it can do: goodput, the accepted ones' latency, the refusals'.
 
-Open loop: requests come at their rate whatever the server does. The rated load is a share of what 16 clients got out
-of the server just before.
+Open loop: requests come at their own random moments whatever the server does. The rated load is a share of what 16
+clients got out of the server just before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from service.bench.servers import Server
 
 RATED_SHARE = 0.7
 FACTOR = 10
-_CONNECTIONS = 64
 _PROBE_INTERVAL_SEC = 0.1
 
 
@@ -23,12 +22,12 @@ def measure(server: Server, picture: bytes, max_per_sec: float, seconds: float) 
     """Run the rated load, then ten times that, each for `seconds`; returns the figures by name."""
     rated_per_sec = RATED_SHARE * max_per_sec
     pids = server.pids()
-    rated = open_loop(server.connections(picture, _CONNECTIONS), rated_per_sec, seconds)
+    rated = open_loop(server.port, picture, rated_per_sec, seconds)
     probes: list[float] = []
     done = threading.Event()
     prober = threading.Thread(target=_probe, args=(server, probes, done))
     prober.start()
-    over = open_loop(server.connections(picture, _CONNECTIONS), FACTOR * rated_per_sec, seconds)
+    over = open_loop(server.port, picture, FACTOR * rated_per_sec, seconds)
     done.set()
     prober.join()
     return {

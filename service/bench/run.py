@@ -23,7 +23,7 @@ STARTS = 3
 OURS = "openvino int8"
 _ROUND_SEC = 1.5
 _WARM_UP_SEC = 0.7
-_OVERLOAD_SEC = 10.0
+_OVERLOAD_SEC = 20.0
 
 Say = Callable[[str], None]
 

@@ -38,7 +38,14 @@ def contenders(bundle: Path) -> list[Contender]:
     """Return everyone who can be started here with the network in `bundle`."""
     python = sys.executable
     ours = [python, "-m", "service", "serve"]
-    base = {"MODEL_DIR": str(bundle), "DRAIN_SEC": "0", "LOG_LEVEL": "warning", "HOST": "127.0.0.1", "PORT": "{port}"}
+    base = {
+        "MODEL_DIR": str(bundle),
+        "DRAIN_SEC": "0",
+        "KEEPALIVE_SEC": "620",  # as behind a balancer: no client meets a connection that is just being closed
+        "LOG_LEVEL": "warning",
+        "HOST": "127.0.0.1",
+        "PORT": "{port}",
+    }
     found = [
         Contender("plain", [python, "-m", "loadtest.plain", "{port}"], ready_path=None),
         *(

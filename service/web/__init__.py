@@ -10,7 +10,7 @@ from service.classifier import BundleClassifier, Classifier
 from service.settings import Settings
 from service.web import api, health, observe, page, problems
 from service.web.bodies import InMemoryRequest
-from service.web.refusal import EarlyRefusal
+from service.web.door import Door
 from service.web.state import EXTENSION, State
 
 
@@ -36,9 +36,9 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     state = State(settings)
     app.extensions[EXTENSION] = state
     app.extensions["drain"] = state.lifecycle.drain  # what service.worker calls on SIGTERM
+    app.extensions["door"] = Door(state)  # what service.refusing asks before it spends a thread on a request
     observe.register(app)
     problems.register(app)
-    app.wsgi_app = EarlyRefusal(app.wsgi_app, state)  # type: ignore[method-assign]  # Flask's own way to wrap itself
     for module in (api, health, page):
         app.register_blueprint(module.blueprint)
     if classifier is not None:

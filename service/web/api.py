@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from service import images
 from service.admission import Deadline
-from service.classifier import Classifier
+from service.classifier import Classifier, Probabilities
 from service.errors import BadParameter, DeadlineExceeded, Overloaded, Problem
 from service.web.bodies import Picture, announced_bytes, read_pictures
 from service.web.state import State, state
@@ -58,12 +58,14 @@ def predict() -> ResponseReturnValue:
         current.metrics.pictures_per_request.observe(len(pictures))
         single = len(pictures) == 1
         results = []
-        for picture in pictures:
+        for number, picture in enumerate(pictures):
             try:
                 answer: dict[str, Any] = {
-                    "predictions": _classify(current, classifier, picture, deadline, timing, top_k, lang)
+                    "predictions": _classify(
+                        current, classifier, picture, deadline, timing, top_k, lang, begun=number > 0
+                    )
                 }
-            except DeadlineExceeded:
+            except (DeadlineExceeded, Overloaded):
                 raise
             except Problem as problem:
                 current.metrics.pictures.labels(problem.name).inc()
@@ -88,17 +90,24 @@ def _classify(
     timing: _Timing,
     top_k: int,
     lang: str,
+    begun: bool,
 ) -> list[dict[str, Any]]:
     limits = images.Limits(current.settings.max_picture_pixels, current.settings.max_decoded_pixels)
-    began = time.perf_counter()
-    with current.admission.slot(deadline):
-        began = timing.add("wait", began)
+
+    def compute() -> Probabilities:
+        began = time.perf_counter()
         deadline.check("decoding")
         pixels = images.load(picture.data, classifier.geometry, limits)
         began = timing.add("decode", began)
         deadline.check("inference")
         probabilities = classifier.classify(pixels, alone=current.admission.in_flight == 1)
         timing.add("infer", began)
+        return probabilities
+
+    began = time.perf_counter()
+    with current.admission.slot(deadline, begun):
+        timing.add("wait", began)
+        probabilities = current.computing.submit(compute).result()
     found = classifier.top(probabilities, top_k, lang)
     return [{"label": p.label, "index": p.index, "probability": round(p.probability, 6)} for p in found]
 

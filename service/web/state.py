@@ -8,17 +8,19 @@ The model is opened in the background, so that `/healthz` answers and `/readyz` 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from flask import current_app
 
 from service.admission import Admission
 from service.classifier import Classifier
-from service.cpus import available_cpus
+from service.cpus import available_cpus, give_way
 from service.errors import NotReady, ServiceError
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -55,6 +57,10 @@ class Lifecycle:
             self._failure = "the model cannot be served; the log says why"
             log.exception("the model cannot be served")
             return
+        # What is here now stays. Leaving it out of every later collection makes those short: a full one would otherwise
+        # stop all threads for 30 ms.
+        gc.collect()
+        gc.freeze()
         self._classifier = classifier
         model = classifier.describe()
         self._metrics.describe_model(model)
@@ -107,18 +113,27 @@ class State:
 
     def __post_init__(self) -> None:
         cpus = self.settings.threads or available_cpus()
+        slots = SLOTS_PER_CPU * cpus
         self.admission = Admission(
-            slots=SLOTS_PER_CPU * cpus,
+            slots=slots,
             queue_size=self.settings.queue_size,
             max_bytes=self.settings.max_in_flight_bytes,
+            spare=slots - cpus,
         )
+        # A thread for each slot: pictures are decoded and networks run here, and nowhere else.
+        self.computing = ThreadPoolExecutor(slots, "computing", initializer=give_way)
         self.lifecycle = Lifecycle(self.metrics)
         self.metrics.observe(self.admission)
         self.metrics.describe_build(self.settings.commit)
 
     def start(self, open_classifier: Callable[[], Classifier]) -> threading.Thread:
         """Open the model in the background and return the thread that does it."""
-        thread = threading.Thread(target=self.lifecycle.start, args=(open_classifier,), name="open-model", daemon=True)
+
+        def open_model() -> None:
+            give_way()  # engines start their threads here, and those compute
+            self.lifecycle.start(open_classifier)
+
+        thread = threading.Thread(target=open_model, name="open-model", daemon=True)
         thread.start()
         return thread
 

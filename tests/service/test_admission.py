@@ -143,3 +143,58 @@ def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
         assert admission.queued == 0
     with admission.slot(Deadline(0.05)):  # the slot was not lost
         pass
+
+
+def keep_full(admission: Admission, clock: FakeClock, arrivals: int, entries: int, seconds: float = 5) -> None:
+    """Let `arrivals` come in each hundredth of a second, of which `entries` are let in and leave at once."""
+    for _ in range(int(100 * seconds)):
+        clock.now += 0.01
+        for _ in range(entries):
+            with admission.enter():
+                pass
+        places = [admission.enter() for _ in range(admission.capacity)]
+        admission._pressure.note(arrived=-len(places), entered=-len(places))  # these are the test's, not the load's
+        for place in places:
+            place.__enter__()
+        for _ in range(arrivals - entries):
+            assert admission.refusal(1) is not None
+        for place in places:
+            place.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(("arrivals", "entries", "limit"), [(10, 1, 0), (2, 1, 5), (4, 3, 15), (6, 5, 20), (1, 1, 20)])
+def test_under_pressure_the_queue_is_kept_short(arrivals: int, entries: int, limit: int) -> None:
+    """At ten arrivals for each entry the spare slots are queue enough; without refusals all places may be used."""
+    clock = FakeClock()
+    admission = Admission(slots=4, queue_size=20, spare=2, clock=clock)
+    keep_full(admission, clock, arrivals, entries)
+    assert admission.queue_limit == pytest.approx(limit, abs=1)
+
+
+def test_pressure_is_forgotten_after_some_seconds_of_quiet() -> None:
+    clock = FakeClock()
+    admission = Admission(slots=4, queue_size=20, spare=2, clock=clock)
+    keep_full(admission, clock, 10, 1)
+    clock.now += 10
+    assert admission.queue_limit == 20
+
+
+def test_a_single_refusal_is_no_pressure() -> None:
+    """A burst that fills the house once must find a whole queue again."""
+    admission = Admission(slots=4, queue_size=20, spare=2, clock=FakeClock())
+    places = [admission.enter() for _ in range(24)]
+    for place in places:
+        place.__enter__()
+    assert admission.refusal(1) is not None
+    assert admission.queue_limit == 20
+
+
+def test_who_finds_the_queue_filled_up_meanwhile_is_refused_before_any_work() -> None:
+    clock = FakeClock()
+    admission = Admission(slots=1, queue_size=5, spare=1, clock=clock)
+    keep_full(admission, clock, 1000, 1)
+    with admission.slot(Deadline(10)):
+        with pytest.raises(Overloaded), admission.slot(Deadline(10)):
+            pass
+        with pytest.raises(DeadlineExceeded), admission.slot(Deadline(0.01), begun=True):
+            pass

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from service.classifier import Probabilities
 from service.images import Geometry, Pixels
@@ -139,32 +140,6 @@ def test_a_request_learns_whether_it_is_alone() -> None:
     assert gate.alone == [True, False]
 
 
-def test_an_early_refusal_says_what_the_route_itself_would_say() -> None:
-    """The same status, body and headers, but for the id."""
-    app = create_app(Settings(threads=1, queue_size=0), FakeClassifier())
-    early = app.wsgi_app
-    admission = app.extensions["service"].admission
-    with admission.enter(5), admission.enter(5):
-        first = app.test_client().post("/predict", data=RED, headers={"X-Request-ID": "same"})
-        app.wsgi_app = early._app  # type: ignore[attr-defined, method-assign]
-        second = app.test_client().post("/predict", data=RED, headers={"X-Request-ID": "same"})
-    assert first.status == second.status == "429 TOO MANY REQUESTS"
-    assert first.data == second.data
-    assert dict(first.headers) == dict(second.headers)
-    metrics = app.test_client().get("/metrics").text
-    assert 'classifier_refused_total{reason="overloaded"} 2.0' in metrics
-    assert 'classifier_requests_total{route="/predict",status="429"} 2.0' in metrics
-
-
-def test_refusals_are_logged_once_a_second_and_not_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
-    app = create_app(Settings(threads=1, queue_size=0), FakeClassifier())
-    admission = app.extensions["service"].admission
-    with admission.enter(), admission.enter():
-        for _ in range(20):
-            assert app.test_client().post("/predict", data=RED).status_code == 429
-    assert len([record for record in caplog.records if "requests refused" in record.getMessage()]) == 1
-
-
 @pytest.mark.parametrize(("header", "status"), [("1", 504), ("5000", 200), ("99999999", 200)])
 def test_a_client_may_limit_its_own_time(header: str, status: int) -> None:
     """A classifier that takes 20 ms to decode for: 1 ms is over before, 5 s is not."""
@@ -192,6 +167,33 @@ def test_the_time_of_a_request_is_over_while_it_waits() -> None:
     gate.open.set()
     for caller in callers:
         caller.join(20)
+
+
+def test_a_request_that_has_begun_is_not_refused_in_the_middle() -> None:
+    """The house fills up between two pictures of one request: the second waits for its turn."""
+    gate = Gate()
+    app = create_app(Settings(threads=1, queue_size=1), gate)
+    answers: list[TestResponse] = []
+
+    def send(data: Any) -> threading.Thread:
+        thread = threading.Thread(target=lambda: answers.append(app.test_client().post("/predict", data=data)))
+        thread.start()
+        return thread
+
+    callers = [send(parts(("a.png", RED), ("b.png", GREEN)))]
+    assert gate.entered.acquire(timeout=10)
+    callers += [send(RED), send(RED)]
+    admission = app.extensions["service"].admission
+    while admission.queued == 0:
+        threading.Event().wait(0.005)
+    for _ in range(5000):
+        assert admission.refusal(1) is not None
+    limit = admission.queue_limit
+    gate.open.set()
+    for caller in callers:
+        caller.join(20)
+    assert limit == 0
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
 def test_uploads_never_touch_the_disk(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
