@@ -131,7 +131,9 @@ def read(file: Path) -> dict[str, list[Target]]:
         if scenario not in SCENARIOS:
             raise _unknown(file, scenario, "scenario", SCENARIOS)
         if not isinstance(table, dict):
-            raise LoadTestError(f"The target file {file}: {scenario} = {table!r} is no table; write [{scenario}] above it.")
+            raise LoadTestError(
+                f"The target file {file}: {scenario} = {table!r} is no table; write [{scenario}] above it."
+            )
         targets[scenario] = list(_targets(file, scenario, table, (), PHASE_NAMES.get(scenario, ())))
         if not any(t.metric == "error_ratio" and t.kind is t.phase is None for t in targets[scenario]):
             raise LoadTestError(
