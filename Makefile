@@ -5,6 +5,9 @@ PORT ?= 8080
 # What `make run` serves: auto (the official weights or, where they cannot be reached, digits), official, digits,
 # untrained, or a checkpoint of your own.
 MODEL_WEIGHTS ?= auto
+# What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself.
+SCENARIO ?= steady
+HOST ?=
 
 IMAGE ?= classifier:latest
 
@@ -14,7 +17,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run infra test image image-test image-compare lint format bench requirements clean
+.PHONY: help run infra test image image-test image-compare lint format bench loadtest requirements clean
 .PHONY: bootstrap up release-check deploy submit rollback
 
 help:  ## Explain the targets
@@ -56,6 +59,14 @@ format: $(VENV)/dev.stamp  ## Rewrite the sources in the project's style
 
 bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
 	$(PY) -m service bench
+
+loadtest: $(VENV)/loadtest.stamp  ## Load test with targets (SCENARIO=, HOST=URL, CONFIRM=1, LOADTEST_FLAGS=)
+ifeq ($(HOST),)
+	@$(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
+	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) $(PY) -m loadtest run --serve --scenario $(SCENARIO) $(LOADTEST_FLAGS)
+else
+	@$(PY) -m loadtest run --host "$(HOST)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)
+endif
 
 # What cloudbuild.yaml does, and what comes before it (docs/pipeline.md).
 STACK ?= dev
@@ -105,6 +116,10 @@ $(VENV)/pipeline.stamp: $(VENV)/infra.stamp requirements/pipeline.txt requiremen
 	$(PIP) install --no-deps -r requirements/pipeline.txt -r requirements/loadtest.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/pipeline.stamp requirements/dev.txt
+$(VENV)/loadtest.stamp: $(VENV)/run.stamp requirements/loadtest.txt
+	$(PIP) install --no-deps -r requirements/loadtest.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/loadtest.stamp $(VENV)/pipeline.stamp requirements/dev.txt
 	$(PIP) install --no-deps -r requirements/dev.txt
 	@touch $@

@@ -33,6 +33,7 @@ from infra.pipeline import Pipeline
 from infra.registry import Registry
 from infra.settings import Settings
 from infra.single import DirectAccess
+from infra.triggers import Triggers
 
 
 def deploy(settings: Settings) -> None:
@@ -71,6 +72,14 @@ class Foundations:
                 images=self.registry.repository.name,
                 after=self.apis,
             )
+            if settings.repository:
+                Triggers(
+                    settings,
+                    deployer=self.pipeline.deployer.id,
+                    previewer=self.pipeline.previewer.id,
+                    # The first build must not start before its account may do what it needs.
+                    after=[*self.apis, *self.pipeline.rights],
+                )
 
 
 def fleet(settings: Settings, base: Foundations) -> dict[str, Any]:

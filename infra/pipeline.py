@@ -1,4 +1,4 @@
-"""Who builds and deploys, and when: Cloud Build's two accounts, all that each may do, its triggers.
+"""Who builds and deploys: Cloud Build's two accounts, and all that each may do; when they do is in triggers.py.
 
 Two accounts, because a pull request is code that nobody has agreed to yet, and it chooses what its own build runs. The
 one of the main branch deploys; the other looks, and writes only to a repository of its own, from which no machine
@@ -35,7 +35,7 @@ _PULL_REQUEST_DAYS = 7
 
 
 class Pipeline(pulumi.ComponentResource):
-    """Cloud Build's accounts and, where there is a repository on GitHub, its triggers."""
+    """Cloud Build's accounts and their rights; nothing may build before it has all of them."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Pipeline(pulumi.ComponentResource):
         super().__init__("classifier:infra:Pipeline", settings.name)
         self._settings = settings
         self._after = after
-        self._rights: list[pulumi.Resource] = []
+        self.rights: list[pulumi.Resource] = []
         self.deployer = self._account("pipeline", "Cloud Build: deploys the main branch")
         self.previewer = self._account("preview", "Cloud Build: previews pull requests, changes nothing")
         self._may_in_project(self.deployer, "pipeline", DEPLOYER_ROLES)
         self._may_in_project(self.previewer, "preview", PREVIEWER_ROLES)
         self._may_use_state()
         self._may_push(images)
-        self._rights.append(
+        self.rights.append(
             gcp.serviceaccount.IAMMember(
                 f"{settings.name}-pipeline-uses-machines-account",
                 service_account_id=machines,
@@ -74,12 +74,10 @@ class Pipeline(pulumi.ComponentResource):
         )
         if settings.comment_secret:
             self._may_comment()
-        if settings.repository:
-            self._triggers()
         self.register_outputs({})
 
-    def _child(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._after, *after])
+    def _child(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=self._after)
 
     def _account(self, kind: str, text: str) -> gcp.serviceaccount.Account:
         return gcp.serviceaccount.Account(
@@ -91,7 +89,7 @@ class Pipeline(pulumi.ComponentResource):
 
     def _may_in_project(self, account: gcp.serviceaccount.Account, kind: str, roles: Sequence[str]) -> None:
         for role in roles:
-            self._rights.append(
+            self.rights.append(
                 gcp.projects.IAMMember(
                     f"{self._settings.name}-{kind}-{role.removeprefix('roles/')}",
                     project=self._settings.project,
@@ -107,7 +105,7 @@ class Pipeline(pulumi.ComponentResource):
             ("pipeline", self.deployer, "roles/storage.objectUser"),
             ("preview", self.previewer, "roles/storage.objectViewer"),
         ):
-            self._rights.append(
+            self.rights.append(
                 gcp.storage.BucketIAMMember(
                     f"{self._settings.name}-{kind}-state",
                     bucket=self._settings.state_bucket,
@@ -117,7 +115,7 @@ class Pipeline(pulumi.ComponentResource):
                 )
             )
             # Secrets are encrypted with a data key; Cloud KMS is asked to open that, and never to make another.
-            self._rights.append(
+            self.rights.append(
                 gcp.kms.CryptoKeyIAMMember(
                     f"{self._settings.name}-{kind}-secrets",
                     crypto_key_id=self._settings.state_key,
@@ -152,7 +150,7 @@ class Pipeline(pulumi.ComponentResource):
             ("preview-reads-layers", images, "reader", self.previewer),
             ("preview-pushes", requests.name, "writer", self.previewer),
         ):
-            self._rights.append(
+            self.rights.append(
                 gcp.artifactregistry.RepositoryIamMember(
                     f"{settings.name}-{name}",
                     location=settings.region,
@@ -164,7 +162,7 @@ class Pipeline(pulumi.ComponentResource):
             )
 
     def _may_comment(self) -> None:
-        self._rights.append(
+        self.rights.append(
             gcp.secretmanager.SecretIamMember(
                 f"{self._settings.name}-preview-comments",
                 secret_id=self._settings.comment_secret,
@@ -172,97 +170,4 @@ class Pipeline(pulumi.ComponentResource):
                 member=self.previewer.member,
                 opts=self._child(),
             )
-        )
-
-    def _triggers(self) -> None:
-        settings = self._settings
-        repository = gcp.cloudbuildv2.Repository(
-            settings.name,
-            location=settings.region,
-            parent_connection=self._connection(),
-            remote_uri=f"https://github.com/{settings.repository}.git",
-            opts=self._child(),
-        )
-        branch = f"^{settings.branch}$"
-        self._trigger(
-            "pipeline",
-            self.deployer,
-            gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
-                repository=repository.id, push=gcp.cloudbuild.TriggerRepositoryEventConfigPushArgs(branch=branch)
-            ),
-            {"_ACTION": "deploy", "_REPOSITORY": settings.name},
-        )
-        self._trigger(
-            "preview",
-            self.previewer,
-            gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
-                repository=repository.id,
-                pull_request=gcp.cloudbuild.TriggerRepositoryEventConfigPullRequestArgs(
-                    branch=branch,
-                    # A stranger's request is built once an owner has read it and comments /gcbrun.
-                    comment_control="COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY",
-                ),
-            ),
-            {
-                "_ACTION": "preview",
-                "_REPOSITORY": f"{settings.name}-pull-requests",
-                "_COMMENT_SECRET": settings.comment_secret,
-            },
-        )
-
-    def _connection(self) -> pulumi.Input[str]:
-        """Return the name of the connection to GitHub: the stack's own, or one that a person has made."""
-        settings = self._settings
-        if not settings.github_installation:
-            return settings.connection
-        number = gcp.organizations.get_project_output(project_id=settings.project).number
-        reads = gcp.secretmanager.SecretIamMember(
-            f"{settings.name}-connection-reads-token",
-            secret_id=settings.github_token_secret,
-            role="roles/secretmanager.secretAccessor",
-            # Google's own account, which speaks with GitHub for every connection of the project.
-            member=pulumi.Output.format("serviceAccount:service-{0}@gcp-sa-cloudbuild.iam.gserviceaccount.com", number),
-            opts=self._child(),
-        )
-        return gcp.cloudbuildv2.Connection(
-            settings.name,
-            name=settings.connection,
-            location=settings.region,
-            github_config=gcp.cloudbuildv2.ConnectionGithubConfigArgs(
-                app_installation_id=settings.github_installation,
-                authorizer_credential=gcp.cloudbuildv2.ConnectionGithubConfigAuthorizerCredentialArgs(
-                    oauth_token_secret_version=(
-                        f"projects/{settings.project}/secrets/{settings.github_token_secret}/versions/latest"
-                    )
-                ),
-            ),
-            opts=self._child(reads),
-        ).name
-
-    def _trigger(
-        self,
-        kind: str,
-        account: gcp.serviceaccount.Account,
-        event: gcp.cloudbuild.TriggerRepositoryEventConfigArgs,
-        substitutions: dict[str, str],
-    ) -> None:
-        settings = self._settings
-        gcp.cloudbuild.Trigger(
-            f"{settings.name}-{kind}",
-            location=settings.region,
-            description=f"{kind} of the stack {settings.stack}",
-            filename="cloudbuild.yaml",
-            repository_event_config=event,
-            # A text changes no image and no machine.
-            ignored_files=["docs/**", "**/*.md"],
-            include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
-            service_account=account.id,
-            substitutions={
-                "_STACK": settings.stack,
-                "_REGION": settings.region,
-                "_ACCOUNT": f"{kind}-{settings.stack}",
-                **{name: value for name, value in substitutions.items() if value},
-            },
-            # The first build must not start before its account may do what it needs.
-            opts=self._child(*self._rights),
         )

@@ -54,6 +54,14 @@ def _test_options(command: _Command) -> _Command:
                 show_default=True,
                 help="What is sent: typical, or shares such as small=9,phone=1.",
             ),
+            click.option(
+                "--warm-up",
+                "warm_up_sec",
+                default=5.0,
+                show_default=True,
+                type=click.FloatRange(0, 3600),
+                help="Seconds before it counts.",
+            ),
             click.option("--seed", default=0, show_default=True, help="Another order of the same requests."),
             click.option("--insecure", is_flag=True, help="Accept any certificate."),
             click.option("--yes", is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
@@ -95,7 +103,6 @@ def cli() -> None:
 @click.option("--rate", "per_sec", type=float, help="Requests a second; of steps the first, of a spike the usual one.")
 @click.option("--to", "to_per_sec", type=float, help="The highest rate of steps and spike.")
 @click.option("--seconds", type=float, help="How long: all of it, each of the steps, or the spike.")
-@click.option("--warm-up", "warm_up_sec", default=5.0, show_default=True, type=click.FloatRange(0, 3600))
 @click.option("--closed", "clients", type=click.IntRange(1, 900), help="So many clients that wait for their answers.")
 @click.option(
     "--retries/--no-retries",

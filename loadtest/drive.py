@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from locust.rpc import Message
-from locust.runners import LocalRunner, MasterRunner
+from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
 from loadtest.answers import Judgement, Outcome
 from loadtest.environment import LoadEnvironment
@@ -113,7 +113,7 @@ class MasterDriver(Driver):
         self._bind, self._port, self._workers = bind, port, workers
         self._planned: dict[str, list[str]] = {}
         self._cpu_sec: dict[str, float] = {}
-        self._all_planned, self._all_done = Event(), Event()
+        self._all_planned = Event()
 
     def connect(self) -> None:
         """Wait for the workers.
@@ -149,7 +149,6 @@ class MasterDriver(Driver):
         self._planned.clear()
         self._cpu_sec.clear()
         self._all_planned.clear()
-        self._all_done.clear()
         for number, worker in enumerate(sorted(self.runner.clients)):  # type: ignore[union-attr]  # a master's
             self.runner.send_message(_PLAN, plan.of(number, self._workers).to_dict(), worker)
         if not self._all_planned.wait(_PLAN_LIMIT_SEC):
@@ -162,12 +161,18 @@ class MasterDriver(Driver):
 
     def finish(self) -> Sent:
         """Wait for what the workers still have to report; what never came counts as failed."""
-        self._all_done.wait(_REPORT_LIMIT_SEC)
+        end = time.monotonic() + _REPORT_LIMIT_SEC
+        while self._living() - self._cpu_sec.keys() and time.monotonic() < end:
+            gevent.sleep(0.05)
         sent = super().finish()
         sent.cpu_sec = dict(self._cpu_sec)
         if not sent.plan.scenario.closed:
             count_lost(sent.plan, sent.rows)
         return sent
+
+    def _living(self) -> set[str]:
+        clients = self.runner.clients  # type: ignore[union-attr]  # a master's
+        return {name for name, client in clients.items() if client.state != STATE_MISSING}
 
     def _note_planned(self, msg: Message, **_: Any) -> None:
         self._planned[msg.node_id] = msg.data["missing"]
@@ -181,8 +186,6 @@ class MasterDriver(Driver):
     def _note_result(self, msg: Message, **_: Any) -> None:
         self.session.rows.merge(msg.data["rows"])
         self._cpu_sec[msg.node_id] = msg.data["cpu_sec"]
-        if len(self._cpu_sec) == self._workers:
-            self._all_done.set()
 
 
 def work(session: Session, master: str, port: int) -> None:

@@ -21,8 +21,6 @@ from loadtest.rating import Rating, Step, rate, scenario
 from loadtest.scenarios import Spacing
 from loadtest.targets import Target
 
-_WARM_UP_SEC = 5.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Search:
@@ -31,6 +29,7 @@ class Search:
     first: float
     most: float
     step_sec: float
+    warm_up_sec: float
     precision: float
     repeats: int
     spacing: Spacing
@@ -52,9 +51,9 @@ def run(options: Options, search: Search, targets: list[Target], target_file: Pa
             found.progress.say(f"{repeat + 1} of {search.repeats}: {tried}")
             return tried
 
-        warm_up = scenario(search.first, [], found.mix, _WARM_UP_SEC, "constant")
         before = found.process()
-        found.driver.run(found.plan(warm_up))
+        if search.warm_up_sec:
+            found.driver.run(found.plan(scenario(search.first, [], found.mix, search.warm_up_sec, "constant")))
         rating = rate(measure, search.first, search.most, search.precision, search.repeats)
         conditions = dataclasses.asdict(found.conditions(sent[-1], before, target_file))
     result = {

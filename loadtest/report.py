@@ -47,6 +47,7 @@ def page(run: Run) -> str:
         result=result,
         headline=summary.headline(result),
         load=summary.load_in_words(result),
+        service=summary.service_in_words(result),
         model=summary.model_in_words(result),
         warnings=summary.warnings(result),
         tiles=tiles(result),

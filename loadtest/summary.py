@@ -33,6 +33,13 @@ def load_in_words(result: dict[str, Any]) -> str:
     return f"{what} for {seconds:g} s"
 
 
+def service_in_words(result: dict[str, Any]) -> str:
+    """Return which code answered."""
+    service = result["conditions"]["service"]
+    names = {"version": "version", "commit": "commit", "python": "Python"}
+    return ", ".join(f"{word} {service[key]}" for key, word in names.items() if key in service)
+
+
 def model_in_words(result: dict[str, Any]) -> str:
     """Return which model answered."""
     model = result["conditions"]["service"]["model"]

@@ -128,8 +128,12 @@ def read(file: Path) -> dict[str, list[Target]]:
         raise LoadTestError(f"The target file {file} is no TOML: {error}.") from error
     targets = {}
     for scenario, table in found.items():
-        if scenario not in SCENARIOS or not isinstance(table, dict):
+        if scenario not in SCENARIOS:
             raise _unknown(file, scenario, "scenario", SCENARIOS)
+        if not isinstance(table, dict):
+            raise LoadTestError(
+                f"The target file {file}: {scenario} = {table!r} is no table; write [{scenario}] above it."
+            )
         targets[scenario] = list(_targets(file, scenario, table, (), PHASE_NAMES.get(scenario, ())))
         if not any(t.metric == "error_ratio" and t.kind is t.phase is None for t in targets[scenario]):
             raise LoadTestError(

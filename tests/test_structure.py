@@ -102,6 +102,7 @@ COMPONENTS = {
     f"infra.{name}"
     for name in (
         "apis", "armor", "balancer", "fleet", "identity", "monitoring", "network", "pipeline", "registry", "single",
+        "triggers",
     )
 }  # fmt: skip
 INFRA_MODULES = dict(modules("infra"))

@@ -119,10 +119,9 @@ def built(step: Step, registry: Registry) -> Iterator[str]:
     assert result.returncode == 0, result.stderr[-3000:]
     name = f"{registry.host}/my-project/classifier-dev/classifier:{COMMIT}"
     yield name
-    for image in docker("images", "--quiet", "--filter", f"reference={registry.host}/*/*/*").stdout.split():
-        docker("rmi", "--force", image, check=False)
-    for image in docker("images", "--quiet", "--filter", f"reference={registry.host}/*/*/*/*").stdout.split():
-        docker("rmi", "--force", image, check=False)
+    # By name: by its number an image would lose the names that other tests gave it, too.
+    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    docker("rmi", "--force", *[tag for tag in names if tag.startswith(registry.host)], check=False)
 
 
 @pytest.fixture(scope="module")
