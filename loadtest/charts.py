@@ -53,6 +53,7 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "svg.fonttype": "path",  # looks alike whatever fonts the reader has
+    "svg.hashsalt": "loadtest",  # or names inside would differ from time to time
 }
 
 
@@ -261,6 +262,8 @@ def _legend(axes: Axes, columns: int) -> None:
 
 def logarithmic(axes: Axes, axis: Axis) -> None:
     """Label 1, 2 and 5 of every power of ten."""
+    if not np.max(axis.get_data_interval()) > 0:
+        return  # nothing was drawn, or nothing above 0
     (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
