@@ -62,7 +62,7 @@ bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
 
 loadtest: $(VENV)/loadtest.stamp  ## Load test with targets (SCENARIO=, HOST=URL, CONFIRM=1, LOADTEST_FLAGS=)
 ifeq ($(HOST),)
-	@$(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
+	@[ -n "$$MODEL_DIR" ] || $(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) $(PY) -m loadtest run --serve --scenario $(SCENARIO) $(LOADTEST_FLAGS)
 else
 	@$(PY) -m loadtest run --host "$(HOST)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)

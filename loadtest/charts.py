@@ -31,6 +31,7 @@ _KIND_COLOURS = dict(zip(KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUI
 _LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
 _MOST_DOTS = 20_000
 _DPI = 120
+_NARROW = 0.07  # a phase that is too short for its name, as a share of the whole
 _LEGEND_INCHES = 0.52  # below the axes: tick labels and the axis' name
 
 Draw = Callable[[Axes, Run], None]
@@ -53,6 +54,7 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "svg.fonttype": "path",  # looks alike whatever fonts the reader has
+    "svg.hashsalt": "loadtest",  # or names inside would differ from time to time
 }
 
 
@@ -167,6 +169,7 @@ def distribution(axes: Axes, run: Run) -> None:
                 fontsize=9,
             )
     logarithmic(axes, axes.xaxis)
+    axes.set_xlim(right=1.25 * axes.get_xlim()[1])  # room for the names of the percentiles
     axes.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
     axes.set_title("Share of requests that were answered within a time")
     _legend(axes, 2)
@@ -225,7 +228,7 @@ def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None
             axes.axvspan(start, start + phase.seconds, color="#f1f3f4", zorder=0)
         if number:
             axes.axvline(start, color="#bdc1c6", linewidth=0.8)
-        if names and len(scenario.phases) > 1:
+        if names and phase.seconds > _NARROW * scenario.seconds:
             axes.annotate(
                 phase.name,
                 (start, 1),
@@ -261,6 +264,8 @@ def _legend(axes: Axes, columns: int) -> None:
 
 def logarithmic(axes: Axes, axis: Axis) -> None:
     """Label 1, 2 and 5 of every power of ten."""
+    if not np.max(axis.get_data_interval()) > 0:
+        return  # nothing was drawn, or nothing above 0
     (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -80,7 +80,8 @@ def _summary(found: Bench, rating: Rating, result: Mapping[str, Any]) -> str:
     if not rating.per_sec:
         lowest = min(rating.steps, key=lambda step: step.per_sec)
         missed = "\n".join(f"  MISSED  {verdict}" for verdict in lowest.verdicts if not verdict.met)
-        return f"NO RATE HOLDS: even {lowest.per_sec:g} a second misses its targets.\n{missed}"
+        ever = " EVERY TIME" if any(rating.found) else ""
+        return f"NO RATE HOLDS{ever}: even {lowest.per_sec:g} a second misses its targets.\n{missed}"
     ends = ", ".join(f"{per_sec:g}" for per_sec in rating.found)
     lines = [
         f"RATED {rating.per_sec:g} REQUESTS A SECOND" + (" OR MORE: --to ended the search" if rating.limited else ""),

@@ -127,7 +127,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
         axes.add_patch(box)
         axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=charts.INK, va="top")
         axes.text(
-            left + 0.008, 0.5, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top"
+            left + 0.008, 0.6, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top"
         )
 
 

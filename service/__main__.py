@@ -32,6 +32,13 @@ EXIT_INTERRUPTED = 130
 
 AUTO = "auto"
 
+# For glibc (docs/decisions.md): few heaps, and what decoding takes for a picture goes back to the system at once.
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "4",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 22),
+}
+
 
 class _ClickReporter:
     """Progress bars on standard error; one line each where that is no terminal."""
@@ -179,8 +186,8 @@ def serve() -> None:
     _check_log_file(settings)
     config = Path(__file__).with_name("gunicorn.conf.py")
     sys.stdout.flush()
-    # glibc gives every few threads a heap of their own, each with its own free pages: 20 MB more for no more speed.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "4")
+    for name, value in _MALLOC.items():
+        os.environ.setdefault(name, value)
     # Replaces this process: gunicorn's parent is then the process that a container's runtime signals.
     os.execv(  # noqa: S606  # this interpreter, no shell
         sys.executable,
