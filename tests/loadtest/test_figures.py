@@ -110,7 +110,7 @@ def test_rows_survive_the_way_to_a_master() -> None:
     chance = np.random.default_rng(0)
     all_rows, workers = Rows(), (Rows(), Rows())
     for number in range(400):
-        found = Judgement(Outcome(chance.integers(3)), "abcde"[chance.integers(5)], f"detail {number}")
+        found = Judgement(Outcome(int(chance.integers(3))), "abcde"[chance.integers(5)], f"detail {number}")
         for rows in (all_rows, workers[number % 2]):
             rows.add("small", 1, 1, number / 40, 0.001, 0.5, found)
     merged = Rows()
