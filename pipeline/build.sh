@@ -15,6 +15,12 @@ options=(--build-arg MODEL="$MODEL" --build-arg BUILDKIT_INLINE_CACHE=1)
 options+=(${DOCKER_FLAGS:-})
 own=$(repository "${REPOSITORY:-}")
 main=$(repository "classifier-${STACK:-}")
+# Found out late, it would be a fleet that restarts for ever; emulated, the load test would measure the emulator.
+if [ -n "$own" ]; then
+  architecture=$(engine version --format '{{.Server.Arch}}')
+  [[ ${architecture:-amd64} = amd64 ]] || stop "this machine's Docker builds for $architecture, and the fleet's machines" \
+    "are amd64: let Cloud Build build this checkout with \`make submit\`."
+fi
 if [ -n "$own" ]; then
   for place in "$main" "$own"; do options+=(--cache-from "$place/cache/image:latest"); done
 fi

@@ -35,8 +35,8 @@ AUTO = "auto"
 # For glibc (docs/decisions.md): few heaps, and what decoding takes for a picture goes back to the system at once.
 _MALLOC = {
     "MALLOC_ARENA_MAX": "4",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 22),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 18),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
 }
 
 
@@ -179,7 +179,7 @@ def serve() -> None:
         from service import engines
 
         engines.check_available(settings.engine)
-        found = bundle.read(settings.model_dir, networks_later=True)  # those that are not served are left alone
+        found = bundle.read(settings.model_dir)
         kind = engines.choose_precision(found, settings.engine, settings.precision)
         found.network("torchscript" if settings.engine == "torch" else kind)
     _check_port(settings)

@@ -15,10 +15,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from service.cpus import available_cpus
 from service.errors import BundleError
 
 FORMAT = 1
@@ -145,9 +148,10 @@ def read(path: Path, networks_later: bool = False) -> Bundle:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{manifest_path} is damaged: {error}. {REMEDY}") from None
     later = frozenset(manifest.networks.values() if networks_later else ())
-    for name, expected in manifest.files.items():
-        if name not in later:
-            _verify(path, name, expected)
+    now = {name: expected for name, expected in manifest.files.items() if name not in later}
+    # Hashing lets go of the interpreter's lock; a start waits for it.
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        list(pool.map(partial(_verify, path), now, now.values()))
     for name in [*manifest.networks.values(), LABELS, *(sample.file for sample in manifest.samples)]:
         if name not in manifest.files:
             raise BundleError(f"{manifest_path} is damaged: it gives no hash for {name}. {REMEDY}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.pipeline.conftest import COMMIT, Tools, run
+from tests.pipeline.conftest import COMMIT, Tools, complaint, run
 
 REGISTRY = "europe-west1-docker.pkg.dev/my-project"
 SETTINGS = {"COMMIT": COMMIT, "MODEL": "official", "REGISTRY": REGISTRY, "REPOSITORY": "classifier-dev", "STACK": "dev"}
@@ -77,5 +77,13 @@ def test_the_main_branch_reads_nothing_that_a_pull_request_wrote(folder: Path, t
 
 def test_without_a_registry_nothing_is_asked_or_pushed(folder: Path, tools: Tools) -> None:
     found = build(folder, tools, REGISTRY="")
-    assert set(found) == {"build"}
+    assert set(found) == {"build"}  # nor does it matter for which machine it is
     assert sources(found["build"][0]) == []
+
+
+def test_an_image_that_the_fleet_cannot_run_is_not_built(folder: Path, tools: Tools) -> None:
+    """A laptop with an ARM processor would build and push it, and every machine would fail to start it."""
+    tools.say("version", out="arm64\n")
+    result = run(["bash", "pipeline/build.sh"], folder, tools, **SETTINGS)
+    assert complaint(result).endswith("are amd64: let Cloud Build build this checkout with `make submit`.")
+    assert {call[1] for call in tools.calls("docker")} == {"version"}
