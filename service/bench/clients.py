@@ -85,6 +85,9 @@ class Connection:
             received += chunk
         head, _, body = received.partition(b"\r\n\r\n")
         fields = head.lower()
+        if b"content-length:" not in fields:  # such as a proxy's own, while the server behind it starts
+            self.close()
+            return int(head.split(b" ", 2)[1])
         left = int(fields.split(b"content-length:")[1].split(b"\r\n")[0]) - len(body)
         while left > 0:
             if not (chunk := connection.recv(65536)):

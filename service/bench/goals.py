@@ -29,7 +29,8 @@ class Goal:
     def __str__(self) -> str:
         sign = "<=" if self.at_most else ">="
         verdict = "met   " if self.met else "MISSED"
-        return f"{verdict}  {self.name}: {self.found:.3g} {self.unit} (goal {sign} {self.limit:.3g})"
+        found = f"{self.found:.3g} {self.unit}".rstrip()
+        return f"{verdict}  {self.name}: {found} (goal {sign} {self.limit:.3g})"
 
 
 def check(result: dict[str, Any]) -> list[Goal]:
@@ -56,6 +57,12 @@ def check(result: dict[str, Any]) -> list[Goal]:
         Goal("accepted p99 at ten times against the rated p99", over["accepted_p99_to_rated"], 1.5, True),
         Goal("refusals' p99 at ten times the rated load", over["refused_p99_ms"], 100, True, "ms"),
         Goal("slowest probe at ten times the rated load", over["probes_max_ms"], 100, True, "ms"),
+        Goal("requests and workers lost at ten times the rated load", _lost(over), 0, True, ""),
         Goal("start to ready, INT8", result["start_sec"][OURS], 1.0, True, "s"),
         Goal("proportional memory, INT8", result["memory_mb"][OURS], 200, True, "MB"),
     ]
+
+
+def _lost(over: dict[str, Any]) -> int:
+    """Count what was answered neither with labels nor with 429, and whether a process was replaced."""
+    return int(sum(over["other"].values())) + (not over["workers_kept"])
