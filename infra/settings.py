@@ -88,7 +88,7 @@ class Settings:
         3, kinds.integer(1, 1000), "Machines that an update may add at once; at least one for each zone."
     )
     max_rate_per_instance: int = setting(
-        20,
+        5,
         kinds.integer(1, 100_000),
         "Requests a second that one machine takes within its latency target; measure it with "
         "`python -m loadtest rate`.",

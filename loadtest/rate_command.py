@@ -107,6 +107,8 @@ def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> by
         axes.axvspan(rating.per_sec, max(rating.found), color="#d3e3fd", zorder=0, label="where the searches ended")
         axes.axvline(rating.per_sec, color=charts.GOOD, linewidth=1.6, label=f"rated: {rating.per_sec:g} a second")
         charts.logarithmic(axes, axes.yaxis)
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, 45), max(high, 220))  # at least two of its numbers
         axes.set(ylabel="latency, % of its limit", xlim=(0, None))
         axes.set_xlabel(
             f"requests offered a second\n\n{limits}; {result['arrivals']} arrivals\n"
