@@ -29,9 +29,11 @@ RUN python3 trim_packages.py /stage/app/packages \
     && python3 fix_times.py /stage
 
 # ---- modeling: PyTorch, which builds the bundle and stays behind
-FROM tools AS modeling
-# Wheels that no index holds for this machine may lie in wheels/.
-COPY requirements/*.txt wheels/*.whl ./
+FROM tools AS requirements
+# Wheels that no index holds for this machine may lie in wheels/. The pattern, because a name must exist.
+COPY requirements/*.txt wheel[s]/*.whl ./
+
+FROM requirements AS modeling
 RUN --mount=type=secret,id=ca \
     if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; export PIP_FIND_LINKS=/build; \
     /tools/bin/pip install --no-deps --require-hashes -r serve.txt \

@@ -308,15 +308,22 @@ class TestImage:
 @pytest.fixture(scope="module")
 def with_wheels(context: Path, base: str) -> Path:
     """The context with PyTorch's wheel in wheels/, where this machine has it in a folder instead of an index."""
-    (context / "wheels").mkdir(exist_ok=True)
     for folder in os.environ.get("PIP_FIND_LINKS", "").split():
         for wheel in Path(folder).glob("torch-*.whl"):
+            (context / "wheels").mkdir(exist_ok=True)
             shutil.copy(wheel, context / "wheels")
     return context
 
 
 class TestModeling:
     """The stage with PyTorch."""
+
+    def test_a_checkout_without_wheels_is_enough(self, context: Path, base: str, tmp_path: Path) -> None:
+        checkout = tmp_path / "checkout"
+        shutil.copytree(context, checkout, ignore=shutil.ignore_patterns("wheels"))
+        result = build(checkout, "classifier:requirements", "--target", "requirements")
+        assert result.returncode == 0, result.stderr[-3000:]
+        docker("rmi", "classifier:requirements")
 
     def test_the_image_that_builds_its_model_leaves_pytorch_behind(
         self, with_wheels: Path, tmp_path: Path, digit: bytes
