@@ -121,7 +121,6 @@ def closed_loop(callers: Sequence[Call], seconds: float) -> Outcome:
     One that is refused comes back after a second, which is the least that a Retry-After says.
     """
     outcome = Outcome(seconds)
-    end = time.perf_counter() + seconds
     lock = threading.Lock()
 
     def repeat(call: Call) -> None:
@@ -135,10 +134,12 @@ def closed_loop(callers: Sequence[Call], seconds: float) -> Outcome:
             for status, values in own.items():
                 outcome.latencies.setdefault(status, []).extend(values)
 
-    began = time.perf_counter()
     with uninterrupted():
+        # Now, not before: the collection that it begins with may take a good part of a second.
+        start = time.perf_counter()
+        end = start + seconds
         _run([threading.Thread(target=repeat, args=(call,)) for call in callers])
-    outcome.seconds = time.perf_counter() - began
+        outcome.seconds = time.perf_counter() - start
     return outcome
 
 
