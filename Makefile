@@ -25,7 +25,7 @@ help:  ## Explain the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:8080 (PORT=, MODEL_WEIGHTS=)
-	@$(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
+	@$(PY) -m service build --weights '$(MODEL_WEIGHTS)' --reuse
 	@echo "Serving at http://localhost:$(PORT)  (Ctrl-C ends it)"
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) DRAIN_SEC=$${DRAIN_SEC-0} PORT=$(PORT) exec $(PY) -m service serve
 
@@ -62,7 +62,7 @@ bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
 
 loadtest: $(VENV)/loadtest.stamp  ## Load test with targets (SCENARIO=, HOST=URL, CONFIRM=1, LOADTEST_FLAGS=)
 ifeq ($(HOST),)
-	@[ -n "$$MODEL_DIR" ] || $(PY) -m service build --weights $(MODEL_WEIGHTS) --reuse
+	@[ -n "$$MODEL_DIR" ] || $(PY) -m service build --weights '$(MODEL_WEIGHTS)' --reuse
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) $(PY) -m loadtest run --serve --scenario $(SCENARIO) $(LOADTEST_FLAGS)
 else
 	@$(PY) -m loadtest run --host "$(HOST)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)
