@@ -39,9 +39,19 @@ RUN --mount=type=secret,id=ca \
     /tools/bin/pip install --no-deps --require-hashes -r serve.txt \
     && /tools/bin/pip install --no-deps -r modeling.txt \
     && /tools/bin/pip install --retries 0 --timeout 15 -r torch.txt
+
+# The same service with all of that, for comparison only (container/compare.py).
+FROM modeling AS plain
 COPY service service
 
+# What a model is built with: a change of anything else leaves the model in the cache.
+FROM tools AS building
+COPY service /stage/service
+RUN cd /stage/service \
+    && rm -r web bench admission.py gunicorn.conf.py logs.py refusing.py telemetry.py worker.py
+
 FROM modeling AS model-official
+COPY --from=building /stage/service service
 # Never substituted: without the official weights the build stops. INT8 that fails its gate is not packed, FP32 is.
 ARG WEIGHTS=official
 RUN --mount=type=secret,id=ca \
@@ -50,7 +60,7 @@ RUN --mount=type=secret,id=ca \
     && /tools/bin/python -m service pack /bundle /stage/app/models/resnet18
 
 FROM packages AS model-local
-COPY service service
+COPY --from=building /stage/service service
 COPY models/resnet18 /bundle
 RUN PYTHONPATH=/stage/app/packages python3 -m service pack /bundle /stage/app/models/resnet18 \
     && rm -r /stage/app/packages /stage/app/sbom.cdx.json

@@ -43,7 +43,7 @@ image-test: $(VENV)/dev.stamp  ## Build the image, run it as production does, ch
 image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTorch image, with the model of untrained weights
 	$(PY) -m service build --weights untrained --torchscript --reuse
 	container/build.sh classifier:compared --build-arg MODEL=local $(DOCKER_FLAGS)
-	container/build.sh classifier:plain --target modeling $(DOCKER_FLAGS)
+	container/build.sh classifier:plain --target plain $(DOCKER_FLAGS)
 	$(PY) container/compare.py classifier:compared classifier:plain
 
 lint: $(VENV)/dev.stamp  ## Check style and types

@@ -2,7 +2,7 @@
 
     python container/compare.py IMAGE PLAIN_IMAGE      (`make image-compare` builds both and calls it)
 
-IMAGE is the production image. PLAIN_IMAGE is the Dockerfile's stage `modeling`: the same service with everything that
+IMAGE is the production image. PLAIN_IMAGE is the Dockerfile's stage `plain`: the same service with everything that
 tutorials install, started with TorchScript on the bundle in models/resnet18 (built with --torchscript).
 """
 

@@ -304,6 +304,19 @@ class TestImage:
         assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
         docker("rmi", "classifier:changed")
 
+    def test_a_change_of_the_server_builds_no_model_again(self, image: str, context: Path, tmp_path: Path) -> None:
+        """With the official weights that would be minutes, at every change of a page."""
+        changed = tmp_path / "changed"
+        shutil.copytree(context, changed)
+        for name, again in (("web/api.py", False), ("bundle.py", True)):
+            with (changed / "service" / name).open("a") as file:
+                file.write("\n# a change\n")
+            result = build(changed, "classifier:changed", "--build-arg", "MODEL=local", "--progress=plain")
+            assert result.returncode == 0
+            (number,) = set(re.findall(r"#(\d+) \[model-local [^]]*\] RUN", result.stderr))
+            assert (f"#{number} CACHED" not in result.stderr) is again
+        docker("rmi", "classifier:changed")
+
 
 @pytest.fixture(scope="module")
 def with_wheels(context: Path, base: str) -> Path:
