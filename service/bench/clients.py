@@ -48,20 +48,23 @@ class Outcome:
         return sum(map(len, self.latencies.values()))
 
 
-def request_bytes(picture: bytes, as_json: bool = False) -> bytes:
+PATH = "/predict"
+
+
+def request_bytes(picture: bytes, as_json: bool = False, path: str = PATH) -> bytes:
     """Return a whole request with `picture` as its body, as it is or in base64."""
     kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
     if as_json:
         kind, picture = "application/json", b'{"image": "' + base64.b64encode(picture) + b'"}'
-    lines = ["POST /predict HTTP/1.1", "Host: bench", f"Content-Type: {kind}", f"Content-Length: {len(picture)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Type: {kind}", f"Content-Length: {len(picture)}"]
     return "\r\n".join([*lines, "", ""]).encode() + picture
 
 
 class Connection:
     """One kept connection that sends one picture again and again, as it is or, `as_json`, in base64."""
 
-    def __init__(self, port: int, picture: bytes, as_json: bool = False) -> None:
-        self._request = request_bytes(picture, as_json)
+    def __init__(self, port: int, picture: bytes, as_json: bool = False, path: str = PATH) -> None:
+        self._request = request_bytes(picture, as_json, path)
         self._port = port
         self._socket: socket.socket | None = None
 

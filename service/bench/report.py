@@ -21,6 +21,7 @@ _COLOURS = {
     "mosec": "#9334e6",
     "bentoml": "#00838f",
     "ray": "#a0522d",
+    "torchserve": "#d01884",
 }
 
 
@@ -103,7 +104,7 @@ def plot(result: dict[str, Any]) -> bytes:
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=5)
+    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=6)
     found = result["machine"]
     figure.suptitle(
         f"{found['processor']}, {found['cpus']} CPUs, {result['bundle']}, commit {found['commit']}", fontsize=10

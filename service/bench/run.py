@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,7 @@ def run(bundle: Path, rounds: int, say: Say) -> dict[str, Any]:
     }
     servers: list[Server] = []
     try:
-        result["start_sec"] = {}
-        for contender in contenders(bundle):
-            say(f"Starting {contender.name}, {STARTS} times")
-            seconds: list[float] = []
-            try:
-                server = _start(contender, sent["small"], seconds)
-            except RuntimeError as error:
-                if contender.needs is None:
-                    raise
-                say(f"Left out: {error}")  # a peer's installation is not this project's
-                continue
-            servers.append(server)
-            result["start_sec"][contender.name] = statistics.median(seconds)
-            closed_loop(server.connections(sent["small"], 4), _WARM_UP_SEC)
+        result["start_sec"] = start(contenders(bundle), sent["small"], servers, say)
         result["models"] = {server.name: server.model() for server in servers}
         ceilings = [Ceiling(bundle, precision) for precision in ("int8", "fp32")]
         result["rates"], result["latencies_ms"], result["refused"] = {}, {}, {}
@@ -73,31 +60,60 @@ def run(bundle: Path, rounds: int, say: Say) -> dict[str, Any]:
     return result
 
 
-def _start(contender: Contender, picture: bytes, seconds: list[float]) -> Server:
-    """Start a contender `STARTS` times, the last time for good; adds to `seconds` how long each took until ready."""
-    while True:
-        server = Server(contender)
+def start(those: Sequence[Contender], picture: bytes, servers: list[Server], say: Say) -> dict[str, float]:
+    """Start everyone `STARTS` times, the last time for good and into `servers`; returns the median seconds by name.
+
+    A peer that does not start is left out: its installation is not this project's.
+
+    Raises:
+        RuntimeError: one that needs nothing else does not start.
+    """
+    found = {}
+    for contender in those:
+        say(f"Starting {contender.name}, {STARTS} times")
         try:
-            seconds.append(server.wait_until_ready(picture))
-        except BaseException:  # interrupted, too: it is in a session of its own
-            server.stop()
-            raise
-        if len(seconds) == STARTS:
-            return server
-        server.stop()
+            seconds = [_start(contender, picture, servers) for _ in range(STARTS)]
+        except RuntimeError as error:
+            if contender.needs is None:
+                raise
+            say(f"Left out: {error}")
+            continue
+        found[contender.name] = statistics.median(seconds)
+        _ask(servers[-1], picture, 4, _WARM_UP_SEC)
+    return found
+
+
+def _start(contender: Contender, picture: bytes, servers: list[Server]) -> float:
+    """Start a contender, in `servers` instead of what ran before of it; returns the seconds until it was ready."""
+    if servers and servers[-1].name == contender.name:
+        servers.pop().stop()
+    servers.append(Server(contender))
+    try:
+        return servers[-1].wait_until_ready(picture)
+    except RuntimeError:
+        servers.pop().stop()
+        raise
 
 
 def _round(result: dict[str, Any], servers: list[Server], ceilings: list[Ceiling], sent: dict[str, bytes]) -> None:
     for clients in CLIENTS:
         for server in servers:
-            outcome = closed_loop(server.connections(sent["small"], clients), _ROUND_SEC)
-            _note(result, server.name, f"small {clients}", outcome)
+            _note(result, server.name, f"small {clients}", _ask(server, sent["small"], clients, _ROUND_SEC))
     for name in ("large", "png"):
         for server in servers:
-            _note(result, server.name, f"{name} 1", closed_loop(server.connections(sent[name], 1), _ROUND_SEC))
+            _note(result, server.name, f"{name} 1", _ask(server, sent[name], 1, _ROUND_SEC))
     for ceiling in ceilings:
         _note(result, f"loop {ceiling.precision}", "small 16", closed_loop(ceiling.loop(sent["small"]), _ROUND_SEC))
         _note(result, f"engine {ceiling.precision}", "small 16", closed_loop(ceiling.engine(), _ROUND_SEC))
+
+
+def _ask(server: Server, picture: bytes, clients: int, seconds: float) -> Outcome:
+    connections = server.connections(picture, clients)
+    try:
+        return closed_loop(connections, seconds)
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 def _note(result: dict[str, Any], name: str, case: str, outcome: Outcome) -> None:

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.bench.clients import Connection
+from service.bench.clients import PATH, Connection
 from service.bundle import NETWORKS
 
 _START_LIMIT_SEC = 120
+# Modules of loadtest.peers, and the package that each needs.
+_PEERS = {"litserve": "litserve", "mosec": "mosec", "bentoml": "bentoml", "ray": "ray", "torchserve": "ts"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Contender:
     ready_path: str | None = "/readyz"  # where it has none, it is ready when it answers a picture
     needs: str | None = None  # a package; without it the contender is left out
     as_json: bool = False  # it takes no raw bodies
+    path: str = PATH  # where it takes pictures
 
 
 def contenders(bundle: Path) -> list[Contender]:
@@ -59,10 +62,11 @@ def contenders(bundle: Path) -> list[Contender]:
                 f"{peer} int8",
                 [python, "-m", f"loadtest.peers.{peer}", "{port}", str(bundle / NETWORKS["int8"])],
                 ready_path=None,
-                needs=peer,
+                needs=package,
                 as_json=peer == "litserve",
+                path="/predictions/classifier" if peer == "torchserve" else PATH,
             )
-            for peer in ("litserve", "mosec", "bentoml", "ray")
+            for peer, package in _PEERS.items()
         ),
     ]
     return [item for item in found if item.needs is None or importlib.util.find_spec(item.needs)]
@@ -79,6 +83,7 @@ class Server:
         fill = {"{port}": str(self.port)}
         self._ready_path = contender.ready_path
         self._as_json = contender.as_json
+        self._path = contender.path
         self._began = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603  # this project's own commands
             [fill.get(part, part) for part in contender.command],
@@ -129,7 +134,7 @@ class Server:
 
     def connections(self, picture: bytes, count: int) -> list[Connection]:
         """Return clients that each send `picture` over a connection of their own."""
-        return [Connection(self.port, picture, self._as_json) for _ in range(count)]
+        return [Connection(self.port, picture, self._as_json, self._path) for _ in range(count)]
 
     def pids(self) -> list[int]:
         """List the server's processes."""

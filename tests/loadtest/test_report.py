@@ -6,14 +6,13 @@ import io
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from loadtest import comparison, report, results, summary, targets
 from loadtest.answers import Judgement, Outcome
@@ -22,9 +21,7 @@ from loadtest.results import Conditions, Run
 from loadtest.rows import Rows
 from loadtest.scenarios import NAMES, Arrival, Wishes, make
 from loadtest.session import Plan
-from tests.conftest import missing
 from tests.loadtest.scripted import MODEL
-from tests.service.web.test_page import ARGUMENTS
 
 CONDITIONS = Conditions(
     when="2026-01-02T03:04:05+00:00",
@@ -68,17 +65,6 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
         rows.add(kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
     wanted = targets.choose(targets.DEFAULT_FILE, name)
     return results.build(plan, rows, plan.scenario.seconds, wanted, CONDITIONS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
-    if path is None:
-        missing("no Chromium is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("name", ["steady", "steps"])
