@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.bundle import Bundle
@@ -30,6 +31,16 @@ def server(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def digit(digits_bundle: Bundle) -> bytes:
     return (digits_bundle.path / "samples" / "digit-5.png").read_bytes()
+
+
+def test_the_server_runs_with_fixed_thresholds_of_memory(server: Server) -> None:
+    """Without them the largest picture so far decides how much is never given back (docs/decisions.md)."""
+    found = psutil.Process(server.process.pid).environ()
+    assert {name for name in found if name.startswith("MALLOC_")} == {
+        "MALLOC_ARENA_MAX",
+        "MALLOC_MMAP_THRESHOLD_",
+        "MALLOC_TRIM_THRESHOLD_",
+    }
 
 
 def assert_classifies(server: Server, digit: bytes) -> None:

@@ -103,8 +103,8 @@ def test_each_goal_is_missed_by_its_own_figure(
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios(result: dict[str, Any]) -> None:
     """A machine that is slow for a round is slow for both sides of it."""
-    result["rates"]["plain"]["small 16"] = [10.0, 30.0, 30.0]
-    result["rates"][OURS]["small 16"] = [40.0, 120.0, 119.0]
+    result["rates"]["plain"]["small 16"] = [10.0, 30.0, 20.0]
+    result["rates"][OURS]["small 16"] = [40.0, 120.0, 100.0]
     assert check(result)[0].found == 4.0
 
 
