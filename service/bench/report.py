@@ -95,9 +95,8 @@ def plot(result: dict[str, Any]) -> bytes:
     loop = statistics.median(result["rates"]["loop int8"]["small 16"])
     left.axhline(loop, color="#0b57d0", linewidth=0.8, linestyle=":")
     left.annotate("INT8 in a loop, without HTTP", (0, loop), color="#0b57d0", va="bottom", fontsize=9)
-    left.set(
-        xticks=range(len(CLIENTS)), xticklabels=CLIENTS, xlabel="clients", ylabel="pictures a second", ylim=(0, None)
-    )
+    left.set(xticks=range(len(CLIENTS)), xticklabels=CLIENTS, xlabel="clients", ylabel="pictures a second")
+    left.set_ylim(0, 1.1 * max(loop, left.get_ylim()[1]))  # room for the name of the line
     left.set_title("Throughput", loc="left")
     right.set(xlabel="pictures a second", ylabel="p99, ms", yscale="log")
     right.set_title("The 99th percentile against throughput (right and low is better)", loc="left")
