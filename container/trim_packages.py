@@ -35,6 +35,8 @@ UNUSED = {
     "openvino/frontend/jax": "converts models",
     "openvino/frontend/paddle": "converts models",
     "openvino/preprocess/torchvision": "converts torchvision's transforms",
+    "ncnn/model_zoo": "other networks, from the Internet",
+    "ncnn/utils": "for the model zoo",
     "numpy/f2py": "compiles Fortran",
     "numpy/_core/include": "for compilers",
     "numpy/_core/lib": "for compilers",

@@ -178,10 +178,11 @@ def serve() -> None:
     with _model_errors():
         from service import engines
 
-        engines.check_available(settings.engine)
         found = bundle.read(settings.model_dir)
-        kind = engines.choose_precision(found, settings.engine, settings.precision)
-        found.network("torchscript" if settings.engine == "torch" else kind)
+        engine, precision = engines.choose(found, settings.engine, settings.precision)
+        engines.check_available(engine)
+        for kind in engines.networks(engine, precision):
+            found.network(kind)
     _check_port(settings)
     _check_log_file(settings)
     config = Path(__file__).with_name("gunicorn.conf.py")

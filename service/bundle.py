@@ -5,7 +5,8 @@ Owns the files' names, the manifest's schema and the hashes. Knows nothing of ho
     manifest.json      what this is, and the SHA-256 of every other file
     network.onnx       FP32: uint8 [N, H, W, 3] RGB in, float32 [N, classes] logits out
     network.int8.onnx  the same, quantised
-    network.ts         the same as TorchScript, where it was asked for
+    network.ncnn.*     FP32 once more, in ncnn's form: its graph (param) and its weights (bin)
+    network.ts         FP32 as TorchScript, where it was asked for
     labels.json        the classes' names
     samples/           pictures with the answers recorded when the bundle was built
 """
@@ -28,7 +29,13 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.json"
 SAMPLES = "samples"
-NETWORKS = {"fp32": "network.onnx", "int8": "network.int8.onnx", "torchscript": "network.ts"}
+NETWORKS = {
+    "fp32": "network.onnx",
+    "int8": "network.int8.onnx",
+    "ncnn": "network.ncnn.bin",
+    "ncnn_graph": "network.ncnn.param",
+    "torchscript": "network.ts",
+}
 REMEDY = "Build the bundle again: python -m service build"
 
 
@@ -111,7 +118,7 @@ class Bundle:
     unverified: frozenset[str] = frozenset()
 
     def network(self, kind: str) -> Path:
-        """Return the path of a network, `kind` being fp32, int8 or torchscript.
+        """Return the path of a network, `kind` being one of NETWORKS.
 
         Raises:
             BundleError: the bundle was built without it, or it is missing or damaged.
@@ -189,7 +196,7 @@ def sha256(file: Path) -> str:
 
 
 def pack(source: Bundle, target: Path) -> Bundle:
-    """Copy a bundle to a new folder with only the network that it serves by default: a quarter of the size.
+    """Copy a bundle to a new folder with only the networks of its default precision: for INT8 a tenth of the size.
 
     Raises:
         BundleError: `target` exists.
@@ -197,7 +204,8 @@ def pack(source: Bundle, target: Path) -> Bundle:
     if target.exists():
         raise BundleError(f"{target} exists already; choose another folder or remove it")
     precision = source.manifest.default_precision
-    networks = {precision: source.manifest.networks[precision]}
+    kinds = ("int8",) if precision == "int8" else ("fp32", "ncnn", "ncnn_graph")
+    networks = {kind: name for kind, name in source.manifest.networks.items() if kind in kinds}
     manifest = replace(source.manifest, networks=networks)
     for name in [*networks.values(), *(sample.file for sample in manifest.samples)]:
         (target / name).parent.mkdir(parents=True, exist_ok=True)

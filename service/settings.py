@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = ("openvino", "onnxruntime", "ncnn", "torch")
 PRECISIONS = ("auto", "fp32", "int8")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -73,7 +73,9 @@ class Settings:
 
     model_dir: Path = _setting(Path("models/resnet18"), _PATH, "The model bundle to serve.")
     engine: str = _setting(
-        "openvino", _one_of(*ENGINES), "What runs the network: `openvino`, `onnxruntime` or `torch`."
+        "auto",
+        _one_of("auto", *ENGINES),
+        "What runs the network: `openvino`, `onnxruntime`, `ncnn`, `torch`, or `auto`: the fastest of them.",
     )
     precision: str = _setting(
         "auto", _one_of(*PRECISIONS), "`fp32`, `int8`, or `auto`: what the bundle's accuracy gate allowed."
@@ -160,8 +162,10 @@ class Settings:
                 f"DRAIN_SEC={self.drain_sec} and REQUEST_TIMEOUT_SEC={self.request_timeout_sec}: expected a sum below "
                 f"{SPOT_NOTICE_SEC}, the notice in seconds that a Spot machine gets"
             )
-        if self.engine == "torch" and self.precision == "int8":
-            found.append("PRECISION='int8' with ENGINE='torch': expected fp32 or auto, TorchScript is not quantised")
+        if self.engine in ("ncnn", "torch") and self.precision == "int8":
+            found.append(
+                f"PRECISION='int8' with ENGINE={self.engine!r}: expected fp32 or auto, its network is not quantised"
+            )
         return found
 
     @classmethod

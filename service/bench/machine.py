@@ -12,7 +12,7 @@ from service.cpus import available_cpus
 
 # What decides how fast a network runs.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
-_PACKAGES = ("gunicorn", "flask", "openvino", "onnxruntime", "torch", "torchvision", "numpy", "pillow")
+_PACKAGES = ("gunicorn", "flask", "openvino", "onnxruntime", "ncnn", "torch", "torchvision", "numpy", "pillow")
 
 
 def describe() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from service.bench.servers import Contender, Server, contenders
 
 CLIENTS = (1, 2, 4, 16, 64)
 STARTS = 3
-OURS = "openvino int8"
+OURS, OURS_FP32 = "openvino int8", "ncnn fp32"  # what ENGINE=auto chooses
 _ROUND_SEC = 1.5
 _WARM_UP_SEC = 0.7
 _OVERLOAD_SEC = 20.0

@@ -56,7 +56,10 @@ def contenders(bundle: Path) -> list[Contender]:
             for engine in ("openvino", "onnxruntime")
             for precision in ("int8", "fp32")
         ),
-        Contender("torch fp32", ours, {**base, "ENGINE": "torch", "PRECISION": "fp32"}),
+        *(
+            Contender(f"{engine} fp32", ours, {**base, "ENGINE": engine, "PRECISION": "fp32"})
+            for engine in ("ncnn", "torch")
+        ),
         *(
             Contender(
                 f"{peer} int8",

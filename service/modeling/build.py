@@ -21,8 +21,9 @@ import torch
 from PIL import Image
 
 from service import bundle, engines, images
-from service.classifier import softmax
+from service.classifier import BundleClassifier, softmax
 from service.cpus import available_cpus
+from service.engines.openvino import OpenVINOEngine
 from service.errors import ServiceError
 from service.modeling import digits, export, weights
 from service.modeling.networks import PixelNetwork
@@ -33,7 +34,7 @@ from service.modeling.quantize import quantize
 # did not see.
 AGREEMENT_GATE = 0.97
 _RECORDED = 3  # labels per sample in the known-answer test
-_TOOLS = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "numpy", "pillow")
+_TOOLS = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "pnnx", "ncnn", "numpy", "pillow")
 
 
 class BuildError(ServiceError):
@@ -83,9 +84,10 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
     pictures = _pictures(trained, geometry, options.calibration)
 
     with _replacing(options.output) as folder:
-        networks = {"fp32": bundle.NETWORKS["fp32"], "int8": bundle.NETWORKS["int8"]}
+        networks = {kind: bundle.NETWORKS[kind] for kind in ("fp32", "int8", "ncnn", "ncnn_graph")}
         report.say(f"Exporting {options.architecture} for pictures of {geometry.crop} x {geometry.crop}")
         export.to_onnx(network, geometry.crop, folder / networks["fp32"])
+        export.to_ncnn(network, geometry.crop, folder / networks["ncnn"], folder / networks["ncnn_graph"])
         if options.torchscript:
             networks["torchscript"] = bundle.NETWORKS["torchscript"]
             export.to_torchscript(network, geometry.crop, folder / networks["torchscript"])
@@ -93,8 +95,8 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             quantize(folder / networks["fp32"], folder / networks["int8"], pictures.calibration, step)
 
         threads = available_cpus()
-        fp32 = engines.OpenVINOEngine(folder / networks["fp32"], "fp32", threads, geometry.crop)
-        int8 = engines.OpenVINOEngine(folder / networks["int8"], "int8", threads, geometry.crop)
+        fp32 = OpenVINOEngine(folder / networks["fp32"], "fp32", threads, geometry.crop)
+        int8 = OpenVINOEngine(folder / networks["int8"], "int8", threads, geometry.crop)
         accuracy, agreement = _judge(fp32, int8, pictures, report)
         passed = agreement["top1"] >= AGREEMENT_GATE
         report.say(
@@ -114,7 +116,10 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             agreement=agreement,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
         )
-        bundle.write(folder, manifest, trained.labels)
+        made = bundle.write(folder, manifest, trained.labels)
+        # Nothing is handed over that the service would refuse to start with.
+        for precision in {"fp32", manifest.default_precision}:
+            BundleClassifier(made, engines.open_engine(made, "auto", precision, threads)).check()
     result = bundle.read(options.output)
     for kind in ("fp32", "int8"):
         report.say(f"{kind.upper()}: {result.network(kind).stat().st_size / 1e6:.1f} MB")

@@ -1,17 +1,34 @@
-"""A PyTorch network becomes files that need no PyTorch: ONNX in FP32, and TorchScript where it is asked for."""
+"""A PyTorch network becomes files that need no PyTorch, in FP32: ONNX, ncnn's form, TorchScript where asked for."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import tempfile
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import onnx
+import pnnx
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from service.errors import ServiceError
+from service.modeling.networks import PixelNetwork
 
 OPSET = 20  # OpenVINO 2026 and ONNX Runtime 1.26 read it
 _MAX_BATCH = 1024
 INPUT, OUTPUT = "pixels", "logits"
+
+_CONVERTER_LIMIT_SEC = 300
+# ncnn's layers read parameter 31 as a mask of what they must not use; this bit is Winograd's convolution.
+_NO_WINOGRAD = "31=64"
+# Below this side a layer's pictures have fewer tiles than it takes to pay for reading four times the weights: with the
+# last stage of ResNet-18 (7 x 7, 512 channels) excepted, ncnn runs a tenth faster (docs/decisions.md).
+_WINOGRAD_FROM = 8
+_STRIDE_AT_512 = 32  # how much smaller than the input the planes are where a ResNet has 512 channels
 
 
 def to_onnx(network: nn.Module, size: int, file: Path) -> None:
@@ -59,3 +76,49 @@ def to_torchscript(network: nn.Module, size: int, file: Path) -> None:
     with torch.inference_mode():
         traced = torch.jit.freeze(torch.jit.trace(network, example))
     torch.jit.save(traced, file)
+
+
+class _FloatNetwork(nn.Module):
+    """A PixelNetwork whose pixels come as float32: ncnn has no bytes."""
+
+    def __init__(self, network: PixelNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.network(pixels)
+        return logits
+
+
+def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> None:
+    """Write `network` as ncnn's graph and weights, for float32 [size, size, 3] pixels from 0 to 255.
+
+    The same network always gives the same bytes.
+
+    Raises:
+        ServiceError: the converter, pnnx, failed; its last line.
+    """
+    example = torch.zeros(1, size, size, 3)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with torch.inference_mode():
+            traced = torch.jit.trace(_FloatNetwork(network).eval(), example)
+        torch.jit.save(traced, folder / "net.pt")
+        done = subprocess.run(  # noqa: S603  # the converter's own program, as its package names it
+            [pnnx.EXEC_PATH, "net.pt", f"inputshape=[1,{size},{size},3]f32", "fp16=0", "device=cpu"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CONVERTER_LIMIT_SEC,
+            check=False,
+        )
+        made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
+        if done.returncode or not all(file.is_file() for file in made):
+            said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+            raise ServiceError(f"pnnx {version('pnnx')} could not convert the network for ncnn: {said[-1]}")
+        shutil.move(made[0], weights)
+        lines = made[1].read_text("utf-8").splitlines()
+    if size / _STRIDE_AT_512 < _WINOGRAD_FROM:
+        lines = [f"{line} {_NO_WINOGRAD}" if re.match(r"Convolution .* 0=512 1=3 ", line) else line for line in lines]
+    graph.write_text("\n".join(lines) + "\n", encoding="utf-8")

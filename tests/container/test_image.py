@@ -188,7 +188,7 @@ def test_the_worst_that_clients_can_send_does_not_exhaust_its_memory(image: str,
 def test_a_bad_setting_ends_it_with_its_name(image: str, tmp_path: Path) -> None:
     with started(image, tmp_path, ENGINE="tpu") as container:
         assert container.process.wait(timeout=30) == 2
-        assert "ENGINE='tpu': expected one of openvino, onnxruntime, torch" in container.log.read_text()
+        assert "ENGINE='tpu': expected one of auto, openvino, onnxruntime, ncnn, torch" in container.log.read_text()
 
 
 class TestContent:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -111,6 +112,15 @@ def test_a_packed_bundle_holds_only_what_is_served(digits_bundle: Bundle, tmp_pa
     assert {*packed.manifest.files, bundle.MANIFEST} == set(every_file(packed.path))
     with pytest.raises(BundleError, match="exists already"):
         bundle.pack(digits_bundle, tmp_path / "packed")
+
+
+def test_a_packed_fp32_bundle_keeps_the_other_engines_form(digits_bundle: Bundle, tmp_path: Path) -> None:
+    """Where ncnn's answers are wrong, the remedy is another engine: it must find its network."""
+    chosen = dataclasses.replace(
+        digits_bundle, manifest=dataclasses.replace(digits_bundle.manifest, default_precision="fp32")
+    )
+    packed = bundle.pack(chosen, tmp_path / "packed")
+    assert set(packed.manifest.networks) == {"fp32", "ncnn", "ncnn_graph"}
 
 
 def test_equal_content_gives_equal_bytes(digits_bundle: Bundle, copy: Path) -> None:

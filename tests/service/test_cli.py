@@ -104,7 +104,7 @@ class TestErrors:
             result,
             2,
             "PORT='eighty': expected a whole number from 1 to 65535",
-            "ENGINE='tpu': expected one of openvino, onnxruntime, torch",
+            "ENGINE='tpu': expected one of auto, openvino, onnxruntime, ncnn, torch",
         )
 
     def test_a_port_in_use(self, digits_bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from service.bundle import Bundle
 from service.classifier import softmax
-from service.engines import check_available, choose_precision, open_engine
+from service.engines import check_available, choose, networks, open_engine
 from service.errors import BundleError, EngineError
 from service.images import Geometry, Limits, load
 from service.settings import ENGINES
@@ -91,10 +92,32 @@ def test_many_callers_at_once_get_their_own_answers(
     assert wrong == []
 
 
-def test_auto_takes_what_the_accuracy_gate_allowed(digits_bundle: Bundle) -> None:
-    assert choose_precision(digits_bundle, "openvino", "auto") == digits_bundle.manifest.default_precision
-    assert choose_precision(digits_bundle, "openvino", "fp32") == "fp32"
-    assert choose_precision(digits_bundle, "torch", "auto") == "fp32"
+@pytest.mark.parametrize(
+    ("engine", "precision", "expected"),
+    [
+        ("auto", "auto", ("openvino", "int8")),
+        ("auto", "fp32", ("ncnn", "fp32")),
+        ("openvino", "auto", ("openvino", "int8")),
+        ("openvino", "fp32", ("openvino", "fp32")),
+        ("torch", "auto", ("torch", "fp32")),
+        ("ncnn", "auto", ("ncnn", "fp32")),
+    ],
+)
+def test_auto_takes_what_the_gate_allowed_and_the_fastest_engine_for_it(
+    engine: str, precision: str, expected: tuple[str, str], digits_bundle: Bundle
+) -> None:
+    assert digits_bundle.manifest.default_precision == "int8"
+    assert choose(digits_bundle, engine, precision) == expected
+
+
+def test_auto_does_without_ncnn_where_it_or_its_network_is_missing(
+    digits_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {kind: name for kind, name in digits_bundle.manifest.networks.items() if kind != "ncnn_graph"}
+    older = replace(digits_bundle, manifest=replace(digits_bundle.manifest, networks=kept))
+    assert choose(older, "auto", "fp32") == ("openvino", "fp32")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert choose(digits_bundle, "auto", "fp32") == ("openvino", "fp32")
 
 
 def test_an_engine_that_is_not_installed_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +129,8 @@ def test_an_engine_that_is_not_installed_is_named_with_the_remedy(monkeypatch: p
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_file_that_is_no_network_is_an_error_of_one_line(name: str, digits_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "network").write_bytes(b"not a network")
-    networks = dict.fromkeys(("fp32", "torchscript"), "network")
-    manifest = digits_bundle.manifest.__class__(**{**digits_bundle.manifest.__dict__, "networks": networks})
+    files = dict.fromkeys(networks(name, "fp32"), "network")
+    manifest = replace(digits_bundle.manifest, networks=files)
     broken = Bundle(tmp_path, manifest, digits_bundle.labels, "")
     with pytest.raises(EngineError, match=f"ENGINE={name} cannot load") as caught:
         open_engine(broken, name, "fp32", 1)

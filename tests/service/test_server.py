@@ -270,7 +270,7 @@ def test_a_log_file_gets_every_line_too(digits_bundle: Bundle, tmp_path: Path, d
         assert (tmp_path / "service.log").read_text("utf-8") == server.log.read_text("utf-8")
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "torch"])
 def test_the_other_engines_serve_too(engine: str, digits_bundle: Bundle, tmp_path: Path, digit: bytes) -> None:
     with running(tmp_path, MODEL_DIR=digits_bundle.path, ENGINE=engine) as server:
         assert_classifies(server, digit)

@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 def test_an_empty_environment_gives_the_defaults() -> None:
     settings = Settings.from_environment({})
     assert settings == Settings()
-    assert (settings.port, settings.engine, settings.model_dir) == (8080, "openvino", Path("models/resnet18"))
+    assert (settings.port, settings.engine, settings.model_dir) == (8080, "auto", Path("models/resnet18"))
 
 
 def test_a_value_is_parsed_to_its_type_and_an_empty_one_means_the_default() -> None:
@@ -26,7 +26,7 @@ def test_a_value_is_parsed_to_its_type_and_an_empty_one_means_the_default() -> N
         ("PORT", "http", "a whole number from 1 to 65535"),
         ("PORT", "0", "a whole number from 1 to 65535"),
         ("PORT", "70000", "a whole number from 1 to 65535"),
-        ("ENGINE", "tensorrt", "one of openvino, onnxruntime, torch"),
+        ("ENGINE", "tensorrt", "one of auto, openvino, onnxruntime, ncnn, torch"),
         ("PRECISION", "INT8", "one of auto, fp32, int8"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("MAX_BODY_BYTES", "20MB", "a whole number from 1000 to 1000000000"),
@@ -49,9 +49,10 @@ def test_draining_and_the_last_request_fit_into_a_spot_machines_notice() -> None
         Settings.from_environment({"DRAIN_SEC": "20", "REQUEST_TIMEOUT_SEC": "10"})
 
 
-def test_int8_is_refused_for_the_engine_that_cannot_run_it() -> None:
-    with pytest.raises(SettingError, match="ENGINE='torch'"):
-        Settings.from_environment({"ENGINE": "torch", "PRECISION": "int8"})
+@pytest.mark.parametrize("engine", ["ncnn", "torch"])
+def test_int8_is_refused_for_an_engine_that_cannot_run_it(engine: str) -> None:
+    with pytest.raises(SettingError, match=f"ENGINE='{engine}'"):
+        Settings.from_environment({"ENGINE": engine, "PRECISION": "int8"})
 
 
 def test_readme_lists_every_setting_with_its_default_and_sentence() -> None:

@@ -13,13 +13,15 @@ import pytest
 
 from service import engines
 from service.bundle import Bundle
+from service.engines.ncnn import NcnnEngine
+from service.engines.openvino import OpenVINOEngine
 from service.errors import ServiceError
 from service.images import Geometry
 from service.modeling import build as building
 from service.modeling import pictures
 from service.modeling.build import BuildError, Options, build
 from service.modeling.digits import load as load_digits
-from service.modeling.export import to_onnx
+from service.modeling.export import to_ncnn, to_onnx
 from service.modeling.networks import PixelNetwork, make
 from tests.conftest import REPOSITORY, QuietReporter, encode, photo
 
@@ -57,7 +59,7 @@ def test_the_manifest_says_what_was_measured_and_made(digits_bundle: Bundle, unt
         assert agreement["calibration_pictures"] == 300
         expected = "int8" if agreement["top1"] >= 0.97 else "fp32"
         assert made.manifest.default_precision == expected
-        assert {"torch", "torchvision", "onnxruntime", "openvino"} <= set(made.manifest.tools)
+        assert {"torch", "torchvision", "onnxruntime", "openvino", "pnnx", "ncnn"} <= set(made.manifest.tools)
         assert len(made.manifest.weights.sha256) == 64
     assert untrained_bundle.manifest.accuracy is None  # of an untrained network there is none to state
 
@@ -103,6 +105,39 @@ def test_an_export_is_reproducible_and_names_no_path(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert b".py" not in (tmp_path / "a").read_bytes()
     assert str(REPOSITORY).encode() not in (tmp_path / "a").read_bytes()
+    for name in ("c", "d"):
+        to_ncnn(network, 32, tmp_path / name, tmp_path / f"{name}.graph")
+    for suffix in ("", ".graph"):
+        assert (tmp_path / f"c{suffix}").read_bytes() == (tmp_path / f"d{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize(("size", "without"), [(33, 4), (224, 4), (255, 4), (256, 0)])
+def test_ncnn_computes_what_pytorch_computes_at_any_size(size: int, without: int, tmp_path: Path) -> None:
+    """In both forms; planes of less than 8 x 8 go without Winograd's convolution."""
+    import torch
+
+    torch.manual_seed(0)
+    network = PixelNetwork(make("resnet18", 7)).eval()
+    to_ncnn(network, size, tmp_path / "weights", tmp_path / "graph")
+    assert (tmp_path / "graph").read_text("utf-8").count(" 31=64\n") == without
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels)).numpy()
+    engine = NcnnEngine(tmp_path / "weights", tmp_path / "graph", threads=2)
+    for alone in (True, False):
+        assert np.abs(engine.logits(pixels, alone) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_converter_that_fails_ends_the_build_with_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it says last is passed on, and there is no half bundle."""
+    broken = tmp_path / "pnnx"
+    broken.write_text("#!/bin/sh\necho cannot >&2; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("pnnx.EXEC_PATH", str(broken))
+    options = Options(output=tmp_path / "bundle", weights=str(own_checkpoint(tmp_path)), input_size=32)
+    with pytest.raises(ServiceError, match=r"could not convert the network for ncnn: cannot$"):
+        build(options, QuietReporter())
+    assert not (tmp_path / "bundle").exists()
 
 
 def own_checkpoint(tmp_path: Path, architecture: str = "resnet18") -> Path:
@@ -147,7 +182,7 @@ def test_ones_own_network_classes_size_and_pictures(architecture: str, tmp_path:
 
 def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The gate decides, and the build says so."""
-    real = engines.OpenVINOEngine
+    real = OpenVINOEngine
 
     def spoilt(file: Path, precision: str, threads: int, size: int) -> object:
         engine = real(file, precision, threads, size)
@@ -156,7 +191,7 @@ def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch,
         shifted = lambda pixels, alone=True: np.roll(engine.logits(pixels, alone), 1, axis=1)  # noqa: E731  # a fake
         return SimpleNamespace(precision="int8", logits=shifted)
 
-    monkeypatch.setattr(engines, "OpenVINOEngine", spoilt)
+    monkeypatch.setattr("service.modeling.build.OpenVINOEngine", spoilt)
     report = QuietReporter()
     options = Options(
         output=tmp_path / "bundle",
