@@ -16,7 +16,7 @@ _COLOURS = {
     "plain": "#8a8f98",
     "openvino": "#0b57d0",
     "onnxruntime": "#e37400",
-    "ncnn": "#5f6fd0",
+    "ncnn": "#1f2937",
     "torch": "#b3261e",
     "litserve": "#188038",
     "mosec": "#9334e6",

@@ -25,8 +25,8 @@ INPUT, OUTPUT = "pixels", "logits"
 _CONVERTER_LIMIT_SEC = 300
 # ncnn's layers read parameter 31 as a mask of what they must not use; this bit is Winograd's convolution.
 _NO_WINOGRAD = "31=64"
-# Below this side a layer's pictures have fewer tiles than it takes to pay for reading four times the weights: with the
-# last stage of ResNet-18 (7 x 7, 512 channels) excepted, ncnn runs a tenth faster (docs/decisions.md).
+# Planes of a smaller side have too few tiles to pay for reading four times the weights: with the last stage of
+# ResNet-18 (7 x 7, 512 channels) excepted, ncnn runs a tenth faster, without AVX-512 a fifth (docs/decisions.md).
 _WINOGRAD_FROM = 8
 _STRIDE_AT_512 = 32  # how much smaller than the input the planes are where a ResNet has 512 channels
 

@@ -148,18 +148,16 @@ class TestBuild:
         assert "Traceback" not in result.stderr
         assert not (tmp_path / "bundle").exists()
 
-    def test_auto_says_so_and_goes_on_with_digits(self, tmp_path: Path) -> None:
-        settings = {"TORCH_HOME": tmp_path / "torch", "https_proxy": "http://127.0.0.1:9"}
-        output = tmp_path / "bundle"
-        result = run("build", "--weights", "auto", "--output", output, **settings)
-        assert result.returncode == 0, result.stderr
-        assert "The official weights cannot be had" in result.stderr
-        assert "handwritten digits 0-9 and nothing else" in result.stderr
-        assert read(output).manifest.weights.name == "digits"
+    def test_auto_says_so_and_goes_on_with_digits(self, digits_build: tuple[Bundle, str], tmp_path: Path) -> None:
+        made, said = digits_build
+        assert "The official weights cannot be had" in said
+        assert "handwritten digits 0-9 and nothing else" in said
+        assert read(made.path).manifest.weights.name == "digits"
 
-        again = run("build", "--weights", "auto", "--reuse", "--output", output, **settings)
+        settings = {"TORCH_HOME": tmp_path / "torch", "https_proxy": "http://127.0.0.1:9"}
+        again = run("build", "--weights", "auto", "--reuse", "--output", made.path, **settings)
         assert again.returncode == 0
-        assert f"Using {output} (digits)" in again.stderr
+        assert f"Using {made.path} (digits)" in again.stderr
 
     def test_another_choice_of_weights_is_not_answered_with_the_old_model(
         self, digits_bundle: Bundle, tmp_path: Path
