@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from service import bundle as bundles
 from service.cpus import available_cpus
-from service.engines import Engine, Logits, open_engine
+from service.engines import open_engine
+from service.engines.base import Engine, Logits
 from service.errors import EngineError
 from service.images import Geometry, Limits, Pixels, load
 from service.settings import Settings

@@ -139,6 +139,12 @@ def test_gunicorns_parent_stays_small() -> None:
     assert not loaded_by("import service.worker") & {"flask", "numpy", "PIL", "openvino", "service.web"}
 
 
+def test_choosing_an_engine_loads_none() -> None:
+    """`serve` looks at the bundle before it becomes gunicorn: what it loads there is loaded a second time later."""
+    loaded = loaded_by("import service.__main__, service.bundle, service.engines")
+    assert not loaded & {"flask", "numpy", "openvino", "ncnn", "gunicorn"}
+
+
 def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
     """The rules above can fail: a lazy import deep in a function counts."""
     file = tmp_path / "module.py"

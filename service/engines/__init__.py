@@ -5,18 +5,19 @@ processors by itself, because their own counts ignore the cgroup quota or the af
 several threads at once.
 
 The packages are imported when an engine is made: a server needs only the one it runs, and never PyTorch unless
-ENGINE=torch asks for it.
+ENGINE=torch asks for it. `serve` chooses an engine before gunicorn starts, and does not wait for NumPy there.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from typing import TYPE_CHECKING
 
 from service.bundle import Bundle
-from service.engines.base import Engine, Logits
 from service.errors import EngineError
 
-__all__ = ["Engine", "Logits", "check_available", "choose", "networks", "open_engine"]
+if TYPE_CHECKING:
+    from service.engines.base import Engine
 
 _PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "ncnn": "ncnn", "torch": "torch"}
 _OWN_NETWORKS = {"ncnn": ("ncnn", "ncnn_graph"), "torch": ("torchscript",)}  # FP32, in a form of their own

@@ -23,6 +23,7 @@ from PIL import Image
 from service import bundle, engines, images
 from service.classifier import BundleClassifier, softmax
 from service.cpus import available_cpus
+from service.engines.base import Engine
 from service.engines.openvino import OpenVINOEngine
 from service.errors import ServiceError
 from service.modeling import digits, export, weights
@@ -179,7 +180,7 @@ def _png(pixels: images.Pixels) -> bytes:
 
 
 def _judge(
-    fp32: engines.Engine, int8: engines.Engine, pictures: PictureSet, report: Reporter
+    fp32: Engine, int8: Engine, pictures: PictureSet, report: Reporter
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Compare both networks on the pictures that calibration did not see; returns (accuracy, agreement)."""
     found: dict[str, list[int]] = {"fp32": [], "int8": []}
@@ -206,7 +207,7 @@ def _judge(
 
 
 def _samples(
-    folder: Path, pictures: PictureSet, geometry: images.Geometry, network: PixelNetwork, int8: engines.Engine
+    folder: Path, pictures: PictureSet, geometry: images.Geometry, network: PixelNetwork, int8: Engine
 ) -> list[bundle.Sample]:
     """Write the sample pictures and record their answers: FP32's by PyTorch itself, INT8's by the default engine."""
     (folder / bundle.SAMPLES).mkdir()
