@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ _NO_WINOGRAD = "31=64"
 # Planes of a smaller side have too few tiles to pay for reading four times the weights: with the last stage of
 # ResNet-18 (7 x 7, 512 channels) excepted, ncnn runs a tenth faster, without AVX-512 a fifth (docs/decisions.md).
 _WINOGRAD_FROM = 8
-_STRIDE_AT_512 = 32  # how much smaller than the input the planes are where a ResNet has 512 channels
+_STRIDE_AT_512 = 32  # by how much a ResNet's planes of 512 channels are smaller than its input, rounded up
 
 
 def to_onnx(network: nn.Module, size: int, file: Path) -> None:
@@ -104,8 +105,19 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
         with torch.inference_mode():
             traced = torch.jit.trace(_FloatNetwork(network).eval(), example)
         torch.jit.save(traced, folder / "net.pt")
+        _convert(folder, f"inputshape=[1,{size},{size},3]f32")
+        made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
+        shutil.move(made[0], weights)
+        lines = made[1].read_text("utf-8").splitlines()
+    if math.ceil(size / _STRIDE_AT_512) < _WINOGRAD_FROM:
+        lines = [f"{line} {_NO_WINOGRAD}" if re.match(r"Convolution .* 0=512 1=3 ", line) else line for line in lines]
+    graph.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _convert(folder: Path, shape: str) -> None:
+    try:
         done = subprocess.run(  # noqa: S603  # the converter's own program, as its package names it
-            [pnnx.EXEC_PATH, "net.pt", f"inputshape=[1,{size},{size},3]f32", "fp16=0", "device=cpu"],
+            [pnnx.EXEC_PATH, "net.pt", shape, "fp16=0", "device=cpu"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -113,12 +125,9 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
             timeout=_CONVERTER_LIMIT_SEC,
             check=False,
         )
-        made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
-        if done.returncode or not all(file.is_file() for file in made):
-            said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-            raise ServiceError(f"pnnx {version('pnnx')} could not convert the network for ncnn: {said[-1]}")
-        shutil.move(made[0], weights)
-        lines = made[1].read_text("utf-8").splitlines()
-    if size / _STRIDE_AT_512 < _WINOGRAD_FROM:
-        lines = [f"{line} {_NO_WINOGRAD}" if re.match(r"Convolution .* 0=512 1=3 ", line) else line for line in lines]
-    graph.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        failure = said[-1] if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failure = str(error)
+    if failure:
+        raise ServiceError(f"pnnx {version('pnnx')} could not convert the network for ncnn: {failure}")

@@ -126,7 +126,7 @@ def test_an_export_is_reproducible_and_names_no_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "size", "without"),
-    [("resnet18", 33, 4), ("resnet18", 255, 4), ("resnet18", 256, 0), ("resnet34", 64, 6)],
+    [("resnet18", 33, 4), ("resnet18", 224, 4), ("resnet18", 225, 0), ("resnet34", 64, 6)],
 )
 def test_ncnn_computes_what_pytorch_computes_at_any_size(
     architecture: str, size: int, without: int, tmp_path: Path
@@ -146,14 +146,19 @@ def test_ncnn_computes_what_pytorch_computes_at_any_size(
         assert np.abs(engine.logits(pixels, alone) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_a_converter_that_fails_ends_the_build_with_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "message"), [(0o755, "could not convert the network for ncnn: cannot$"), (0o644, "Permission denied")]
+)
+def test_a_converter_that_fails_ends_the_build_with_a_sentence(
+    mode: int, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """What it says last is passed on, and there is no half bundle."""
     broken = tmp_path / "pnnx"
     broken.write_text("#!/bin/sh\necho cannot >&2; exit 1\n")
-    broken.chmod(0o755)
+    broken.chmod(mode)
     monkeypatch.setattr("pnnx.EXEC_PATH", str(broken))
     options = Options(output=tmp_path / "bundle", weights=str(own_checkpoint(tmp_path)), input_size=32)
-    with pytest.raises(ServiceError, match=r"could not convert the network for ncnn: cannot$"):
+    with pytest.raises(ServiceError, match=message):
         build(options, QuietReporter())
     assert not (tmp_path / "bundle").exists()
 
