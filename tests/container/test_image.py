@@ -191,6 +191,17 @@ def test_a_bad_setting_ends_it_with_its_name(image: str, tmp_path: Path) -> None
         assert "ENGINE='tpu': expected one of auto, openvino, onnxruntime, ncnn, torch" in container.log.read_text()
 
 
+def test_fp32_is_served_in_it_too(image: str, tmp_path: Path, digits_bundle: Bundle) -> None:
+    """For bundles whose INT8 failed its gate: the image has what ncnn needs, and ncnn wants nowhere to write."""
+    mount = f"--volume={digits_bundle.path}:/app/models/resnet18:ro"
+    with started(image, tmp_path, mount, PRECISION="fp32") as container:
+        container.wait_until_ready()
+        model = container.request("GET", "/version").json()["model"]
+        assert (model["engine"], model["precision"]) == ("ncnn", "fp32")
+        digit = (digits_bundle.path / "samples" / "digit-3.png").read_bytes()
+        assert container.request("POST", "/predict", digit).json()["predictions"][0]["label"] == "3"
+
+
 class TestContent:
     def test_no_setuid_or_world_writable_file(self, members: dict[str, tarfile.TarInfo]) -> None:
         files = {name: member for name, member in members.items() if member.isfile() and not name.startswith("dev/")}
