@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 import pnnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from service.errors import ServiceError
 from service.modeling.networks import PixelNetwork
@@ -79,18 +79,6 @@ def to_torchscript(network: nn.Module, size: int, file: Path) -> None:
     torch.jit.save(traced, file)
 
 
-class _FloatNetwork(nn.Module):
-    """A PixelNetwork whose pixels come as float32: ncnn has no bytes."""
-
-    def __init__(self, network: PixelNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.network(pixels)
-        return logits
-
-
 def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> None:
     """Write `network` as ncnn's graph and weights, for float32 [size, size, 3] pixels from 0 to 255.
 
@@ -99,11 +87,11 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
     Raises:
         ServiceError: the converter, pnnx, failed; its last line.
     """
-    example = torch.zeros(1, size, size, 3)
+    example = torch.zeros(1, size, size, 3)  # float32: ncnn has no bytes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with torch.inference_mode():
-            traced = torch.jit.trace(_FloatNetwork(network).eval(), example)
+            traced = torch.jit.trace(network, example)
         torch.jit.save(traced, folder / "net.pt")
         _convert(folder, f"inputshape=[1,{size},{size},3]f32")
         made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
@@ -126,7 +114,8 @@ def _convert(folder: Path, shape: str) -> None:
             check=False,
         )
         said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-        failure = said[-1] if done.returncode else ""
+        made = (folder / "net.ncnn.bin").is_file() and (folder / "net.ncnn.param").is_file()
+        failure = "" if made and not done.returncode else said[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
         failure = str(error)
     if failure:

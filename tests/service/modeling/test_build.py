@@ -16,7 +16,7 @@ from service import engines
 from service.bundle import Bundle
 from service.engines.ncnn import NcnnEngine
 from service.engines.openvino import OpenVINOEngine
-from service.errors import ServiceError
+from service.errors import EngineError, ServiceError
 from service.images import Geometry
 from service.modeling import build as building
 from service.modeling import pictures
@@ -146,15 +146,39 @@ def test_ncnn_computes_what_pytorch_computes_at_any_size(
         assert np.abs(engine.logits(pixels, alone) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+def test_no_bundle_is_handed_over_whose_answers_the_service_would_refuse(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here ncnn's form is that of another network."""
+    monkeypatch.setattr(
+        "service.modeling.export.to_ncnn",
+        lambda _, size, weights, graph: to_ncnn(PixelNetwork(make("resnet18", 5)).eval(), size, weights, graph),
+    )
+    options = Options(
+        output=tmp_path / "bundle",
+        weights=str(own_checkpoint(tmp_path)),
+        input_size=64,
+        calibration=own_pictures(tmp_path, 20),
+    )
+    with pytest.raises(EngineError, match="known-answer test failed"):
+        build(options, QuietReporter())
+    assert not (tmp_path / "bundle").exists()
+
+
 @pytest.mark.parametrize(
-    ("mode", "message"), [(0o755, "could not convert the network for ncnn: cannot$"), (0o644, "Permission denied")]
+    ("mode", "code", "message"),
+    [
+        (0o755, 1, "could not convert the network for ncnn: cannot$"),
+        (0o755, 0, "could not convert the network for ncnn: cannot$"),
+        (0o644, 1, "Permission denied"),
+    ],
 )
 def test_a_converter_that_fails_ends_the_build_with_a_sentence(
-    mode: int, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mode: int, code: int, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What it says last is passed on, and there is no half bundle."""
     broken = tmp_path / "pnnx"
-    broken.write_text("#!/bin/sh\necho cannot >&2; exit 1\n")
+    broken.write_text(f"#!/bin/sh\necho cannot >&2; exit {code}\n")
     broken.chmod(mode)
     monkeypatch.setattr("pnnx.EXEC_PATH", str(broken))
     options = Options(output=tmp_path / "bundle", weights=str(own_checkpoint(tmp_path)), input_size=32)
