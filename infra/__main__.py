@@ -20,11 +20,11 @@ if not __package__:
 
 import pulumi
 
-from infra import cloud_init, cost, outputs
-from infra import settings as stack_settings
+from infra import cloud_init, configuration, outputs
 from infra.apis import Apis
 from infra.armor import Armor
 from infra.balancer import Balancer
+from infra.cost import estimate
 from infra.fleet import PORT_NAME, Fleet
 from infra.identity import Identity
 from infra.monitoring import Monitoring
@@ -45,7 +45,7 @@ def deploy(settings: Settings) -> None:
         "serviceAccount": foundations.identity.account.email,
         "network": foundations.network.network.name,
         "image": settings.image,
-        "monthlyCostUsd": cost.estimate(settings),
+        "monthlyCostUsd": estimate.estimate(settings),
     }
     if not settings.image:
         exports |= {"url": "", "curl": "", "dashboard": "", "groups": [], "next": outputs.build_first(settings)}
@@ -143,4 +143,4 @@ def _exports(
 
 
 if __name__ == "__main__":
-    deploy(stack_settings.read())
+    deploy(configuration.read())

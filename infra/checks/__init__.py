@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from infra.checks import access, delivery, machines, place
-
-if TYPE_CHECKING:
-    from infra.settings import Settings
+from infra.checks import access, delivery, location, machines
+from infra.settings import Settings
 
 
 def mistakes(settings: Settings) -> list[str]:
     """Return a sentence for everything that is wrong, in the order in which a person would set it."""
-    found = list(place.place(settings))
+    found = list(location.project_and_region(settings))
     checks = [
         access.allowlist,
         # What a project and a region are part of can be judged only when these are right.
-        *([] if found else [place.image, machines.zones]),
+        *([] if found else [location.image, machines.zones]),
         machines.machine,
         machines.sizes,
         machines.time,
         machines.rate,
-        place.network,
+        machines.renewal,
+        location.network,
         access.https,
+        access.certificates,
         access.sign_in,
         access.waf,
         access.alerts,

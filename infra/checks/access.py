@@ -6,30 +6,34 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from infra.settings import Settings
+from infra.settings import Settings
 
 # A target proxy takes 15 certificates (https://cloud.google.com/load-balancing/docs/quotas).
 MAX_DOMAINS = 15
 # Cloud Armor's preconfigured rules (https://cloud.google.com/armor/docs/waf-rules).
-WAF_RULES = (
-    "cve-canary",
-    "lfi-v33-stable",
-    "methodenforcement-v33-stable",
-    "protocolattack-v33-stable",
-    "rce-v33-stable",
-    "rfi-v33-stable",
-    "scannerdetection-v33-stable",
-    "sessionfixation-v33-stable",
-    "sqli-v33-stable",
-    "xss-v33-stable",
+WAF_SETS = (
+    "lfi",
+    "methodenforcement",
+    "protocolattack",
+    "rce",
+    "rfi",
+    "scannerdetection",
+    "sessionfixation",
+    "sqli",
+    "xss",
 )
+# Of the core rule set 4.22, which Google recommends, and of 3.3.
+WAF_RULES = ("cve-canary", *(f"{name}-{release}-stable" for release in ("v422", "v33") for name in WAF_SETS))
+# A budget takes five channels (https://cloud.google.com/billing/docs/reference/budget/rest/v1/billingAccounts.budgets).
+MAX_BUDGET_CHANNELS = 5
 # Addresses for examples (RFC 5737, RFC 3849), which Python counts as private.
 _EXAMPLES = [
     ipaddress.ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 ]
+
+# Shared address space between a provider and its customers (RFC 6598), also of Tailscale.
+_PROVIDERS_NAT = ipaddress.IPv4Network("100.64.0.0/10")
 
 _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -76,10 +80,15 @@ def allowlist(settings: Settings) -> Iterator[str]:
 
 
 def _from_the_internet(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    # Python's is_global also rules out examples, without which no documentation could be tried.
-    return any(network.overlaps(example) for example in _EXAMPLES) or not (
-        network.is_private or network.is_multicast or network.is_loopback or network.is_reserved
-    )
+    # Python's is_global also rules out examples, without which no documentation could be tried. It rules out the
+    # addresses behind a provider's NAT, 100.64.0.0/10, which is_private does not.
+    if any(network.subnet_of(example) for example in _EXAMPLES if example.version == network.version):  # type: ignore[arg-type]
+        return True
+    return not (network.is_multicast or network.is_reserved or _behind_nat(network)) and not network.is_private
+
+
+def _behind_nat(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    return isinstance(network, ipaddress.IPv4Network) and network.overlaps(_PROVIDERS_NAT)
 
 
 def https(settings: Settings) -> Iterator[str]:
@@ -106,8 +115,22 @@ def https(settings: Settings) -> Iterator[str]:
         yield f"domains holds {', '.join(settings.domains)} and https is false: set https to true, or remove them."
 
 
+def certificates(settings: Settings) -> Iterator[str]:
+    """Check that there is a name where it is to be proved by a DNS record."""
+    if settings.certificates == "dns" and not settings.https and not settings.domains:
+        yield "certificates is 'dns' and there are no domains: set https and domains, or remove certificates."
+
+
 def sign_in(settings: Settings) -> Iterator[str]:
     """Check who may sign in, and that the balancer can ask them to."""
+    for key, value, other, missing in (
+        ("iapClientId", settings.iap_client_id, "iapClientSecret", not settings.iap_client_secret),
+        ("iapClientSecret", "(set)" * bool(settings.iap_client_secret), "iapClientId", not settings.iap_client_id),
+    ):
+        if value and missing:
+            yield f"{key} is {value} and {other} is not set: a client of one's own needs both."
+    if settings.iap_client_id and not settings.iap_members:
+        yield "iapClientId is set and iapMembers is empty: name who may sign in, or remove iapClientId."
     if not settings.iap_members:
         return
     for member in settings.iap_members:
@@ -138,9 +161,17 @@ def alerts(settings: Settings) -> Iterator[str]:
     for email in settings.alert_emails:
         if not _EMAIL.fullmatch(email):
             yield f"alertEmails holds {email!r}: expected an address such as team@example.com."
-    if settings.monthly_budget_usd and not settings.billing_account:
+    for email, count in Counter(settings.alert_emails).items():
+        if count > 1:
+            yield f"alertEmails holds {email!r} {count} times: once is enough."
+    if settings.monthly_budget and len(settings.alert_emails) > MAX_BUDGET_CHANNELS:
         yield (
-            f"monthlyBudgetUsd is {settings.monthly_budget_usd} and billingAccount is not set: "
+            f"alertEmails holds {len(settings.alert_emails)} addresses and a budget tells {MAX_BUDGET_CHANNELS} at "
+            "most: write the address of a group."
+        )
+    if settings.monthly_budget and not settings.billing_account:
+        yield (
+            f"monthlyBudget is {settings.monthly_budget} and billingAccount is not set: "
             "`gcloud billing projects describe PROJECT` prints it."
         )
     if settings.billing_account and not _BILLING.fullmatch(settings.billing_account):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from infra import container, rates
-from infra.checks.place import ZONE
+from infra import container, names, rates
 from infra.machines import UnknownMachineType
+from infra.plans import BATCH_SEC, plans
+from infra.settings import Settings
 
-if TYPE_CHECKING:
-    from infra.settings import Settings
+# What a rollout may take: one there and one back, with their tests, fit into the pipeline's time (cloudbuild.yaml).
+LONGEST_UPDATE_SEC = 3600
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2})?")
 
 
 def machine(settings: Settings) -> Iterator[str]:
@@ -36,7 +39,7 @@ def machine(settings: Settings) -> Iterator[str]:
 def zones(settings: Settings) -> Iterator[str]:
     """Check that the zones are the region's, each once."""
     for zone in settings.zones:
-        if not ZONE.fullmatch(zone) or zone[:-2] != settings.region:
+        if not names.ZONE.fullmatch(zone) or zone[:-2] != settings.region:
             yield f"zones holds {zone!r}: expected a zone of {settings.region}, such as {settings.region}-a."
     if len(set(settings.zones)) < len(settings.zones):
         yield f"zones holds a zone twice ({', '.join(settings.zones)}): name each once."
@@ -60,11 +63,18 @@ def sizes(settings: Settings) -> Iterator[str]:
     if not settings.spot_max and not settings.on_demand_max:
         yield "spotMax and onDemandMax are both 0, which leaves no machine: set one of them to 1 or more."
     count = len(settings.zone_names)
-    if settings.max_surge < count:
+    if 0 < settings.max_surge < count:
         yield (
             f"maxSurge is {settings.max_surge}, below the {count} zones, which Google refuses for a regional group: "
-            f"set it to {count} or more, or name fewer zones."
+            f"set it to {count} or more, or to 0 for a quarter of each group, or name fewer zones."
         )
+    for plan in plans(settings):
+        if plan.update_sec > LONGEST_UPDATE_SEC:
+            yield (
+                f"maxSurge is {settings.max_surge} and {_camel(plan.name)}Max {plan.max_size}: an update takes some "
+                f"{plan.update_sec // 60} minutes, and the pipeline waits for {LONGEST_UPDATE_SEC // 60}: set maxSurge "
+                f"to {-(-plan.max_size * BATCH_SEC // LONGEST_UPDATE_SEC)} or more, or to 0."
+            )
 
 
 def time(settings: Settings) -> Iterator[str]:
@@ -91,3 +101,13 @@ def rate(settings: Settings) -> Iterator[str]:
         _ = settings.rate
     except rates.RateError as error:
         yield str(error)
+
+
+def renewal(settings: Settings) -> Iterator[str]:
+    """Check the date of the last renewal."""
+    if settings.refreshed and not _DATE.fullmatch(settings.refreshed):
+        yield f"refreshed is {settings.refreshed!r}: write a date such as 2026-11-30; `make renew` does."
+
+
+def _camel(name: str) -> str:
+    return {"on-demand": "onDemand"}.get(name, name)

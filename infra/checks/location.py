@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from infra.settings import Settings
-
-_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
-_REGION = re.compile(r"[a-z]+-[a-z]+\d+")
-ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
-# The machines' account is named classifier-STACK, in at most 30 characters.
-_STACK = re.compile(r"[a-z]([a-z0-9-]{0,17}[a-z0-9])?")
-_DIGEST = re.compile(r"(?P<registry>[a-z0-9.-]+/[a-z0-9.:-]+/[a-z0-9._-]+)/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
+from infra import names
+from infra.plans import plans
+from infra.settings import Settings
 
 
-def place(settings: Settings) -> Iterator[str]:
+def project_and_region(settings: Settings) -> Iterator[str]:
     """Check the project, the region and the stack's name."""
     if not settings.project:
         yield "gcp:project is not set: run `pulumi config set gcp:project PROJECT-ID`."
-    elif not _PROJECT.fullmatch(settings.project):
-        yield f"gcp:project is {settings.project!r}: expected a project's id such as my-project-123, not its number."
+    elif not names.PROJECT.fullmatch(settings.project):
+        yield (
+            f"gcp:project is {settings.project!r}: expected a project's id such as my-project-123, not its number, and "
+            "without a domain."
+        )
     if not settings.region:
         yield "gcp:region is not set: run `pulumi config set gcp:region us-central1`, or another region."
-    elif ZONE.fullmatch(settings.region):
+    elif names.ZONE.fullmatch(settings.region):
         yield f"gcp:region is {settings.region!r}, which is a zone: write its region, {settings.region[:-2]}."
-    elif not _REGION.fullmatch(settings.region):
+    elif not names.REGION.fullmatch(settings.region):
         yield f"gcp:region is {settings.region!r}: expected a region such as us-central1."
-    if not _STACK.fullmatch(settings.stack):
+    if not names.STACK.fullmatch(settings.stack):
         yield (
             f"The stack's name is {settings.stack!r} and becomes part of Google's names: use at most 19 lower-case "
             "letters, digits and hyphens, as in dev or prod."
@@ -41,7 +36,7 @@ def image(settings: Settings) -> Iterator[str]:
     """Check that the image is a digest, from where the machines may read."""
     if not settings.image:
         return
-    match = _DIGEST.fullmatch(settings.image)
+    match = names.IMAGE.fullmatch(settings.image)
     if not match:
         yield (
             f"image is {settings.image!r}: expected a digest, {settings.registry}/classifier@sha256:..., since a tag "
@@ -65,7 +60,7 @@ def network(settings: Settings) -> Iterator[str]:
         yield f"subnetRange is {settings.subnet_range!r}, which is public: take it from 10.0.0.0/8 or 192.168.0.0/16."
     # Google keeps four addresses of a subnet for itself (https://cloud.google.com/vpc/docs/subnets).
     room = subnet.num_addresses - 4
-    needed = 1 if settings.single else sum(plan.max_size + settings.max_surge for plan in settings.groups)
+    needed = 1 if settings.single else sum(plan.max_size + plan.surge for plan in plans(settings))
     if room < needed:
         yield (
             f"subnetRange is {settings.subnet_range!r} with room for {max(room, 0)} machines, and an update of the "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra import google_network, prices
-from infra.settings import GroupPlan, Settings
+from infra import google_network
+from infra.cost import prices
+from infra.plans import GroupPlan, plans
+from infra.settings import Settings
 
 # The picture of README's benchmark; an answer with its headers, measured at 782 bytes: what a request moves.
 PICTURE_BYTES = 95_000
@@ -18,8 +20,8 @@ _IMAGE_GB = 0.1
 
 def estimate(settings: Settings) -> dict[str, Any]:
     """Return the estimated cost in US dollars: a month at the smallest and the largest size, and 1,000 requests."""
-    smallest = _parts(settings, [(plan, plan.min_size) for plan in settings.groups])
-    largest = _parts(settings, [(plan, plan.max_size) for plan in settings.groups])
+    smallest = _parts(settings, [(plan, plan.min_size) for plan in plans(settings)])
+    largest = _parts(settings, [(plan, plan.max_size) for plan in plans(settings)])
     return {
         "parts": smallest,
         "total": _total(smallest),
