@@ -17,9 +17,9 @@ def needed(settings: Settings) -> tuple[str, ...]:
     names = [*_ALWAYS]
     names += ["iap"] if settings.iap_members else []
     names += ["billingbudgets"] if settings.monthly_budget else []
-    names += ["certificatemanager"] if settings.https and settings.certificates == "dns" else []
+    names += ["certificatemanager"] if settings.dns_certificates else []
     # containeranalysis holds the provenance of what Cloud Build has built.
     names += ["cloudbuild", "containeranalysis"] if settings.pipeline else []
     names += ["secretmanager"] if settings.pipeline and (settings.repository or settings.comment_secret) else []
-    names += ["cloudscheduler"] if settings.pipeline and settings.schedule else []
+    names += ["cloudscheduler", "pubsub"] if settings.pipeline and settings.repository and settings.maintenance else []
     return tuple(names)

@@ -1,6 +1,8 @@
 """Google's APIs that the stack uses, enabled before anything else and never disabled.
 
-Disabling one on destroy would take it from everything else in the project.
+Disabling one on destroy would take it from everything else in the project. An API that has just been enabled does not
+answer for a while, and the provider does not wait for it (403): `make up` enables them and waits before the program
+runs. They stand here so that a bare `pulumi up` enables them too.
 """
 
 from __future__ import annotations
@@ -8,9 +10,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import api_names
 from infra.settings import Settings
-
-_ALWAYS = ("artifactregistry", "cloudresourcemanager", "compute", "dns", "iam", "logging", "monitoring")
 
 
 class Apis(pulumi.ComponentResource):
@@ -18,12 +19,6 @@ class Apis(pulumi.ComponentResource):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("classifier:infra:Apis", settings.name)
-        names = [*_ALWAYS]
-        names += ["iap"] if settings.iap_members else []
-        names += ["billingbudgets"] if settings.monthly_budget_usd else []
-        # containeranalysis holds the provenance of what Cloud Build has built.
-        names += ["cloudbuild", "containeranalysis"] if settings.pipeline else []
-        names += ["secretmanager"] if settings.comment_secret or settings.github_token_secret else []
         self.enabled = [
             gcp.projects.Service(
                 f"{settings.name}-{name}",
@@ -31,6 +26,6 @@ class Apis(pulumi.ComponentResource):
                 disable_on_destroy=False,
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            for name in names
+            for name in api_names.needed(settings)
         ]
         self.register_outputs({})

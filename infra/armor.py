@@ -2,6 +2,9 @@
 
 The first rule that matches ends the evaluation. So Google's preconfigured rules come before the allowlist, or they
 would never be asked, and the allowlist's own rules do the throttling.
+
+A range that moves from one rule to another is refused for the moment between two calls: new ranges belong at the end of
+the list.
 """
 
 from __future__ import annotations
@@ -11,10 +14,9 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from infra.names import ALLOWLIST_PRIORITY, WAF_PRIORITY
 from infra.settings import Settings
 
-_WAF_PRIORITY = 100
-_ALLOWLIST_PRIORITY = 1000
 # The lowest. Without an explicit rule here the provider adds one that lets everybody in.
 DEFAULT_PRIORITY = 2147483647
 
@@ -29,6 +31,10 @@ class Armor(pulumi.ComponentResource):
             type="CLOUD_ARMOR",
             description="The allowlist; everybody else is refused",
             rules=[*_waf(settings), *_allowlist(settings), _default()],
+            # Which signature a rule in preview would have fired on is in the verbose log only.
+            advanced_options_config=gcp.compute.SecurityPolicyAdvancedOptionsConfigArgs(log_level="VERBOSE")
+            if settings.waf_rules and settings.waf_preview
+            else None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
         self.register_outputs({})
@@ -37,7 +43,7 @@ class Armor(pulumi.ComponentResource):
 def _waf(settings: Settings) -> list[gcp.compute.SecurityPolicyRuleArgs]:
     return [
         gcp.compute.SecurityPolicyRuleArgs(
-            priority=_WAF_PRIORITY + index,
+            priority=WAF_PRIORITY + index,
             action="deny(403)",
             preview=settings.waf_preview,
             description=rule,
@@ -55,7 +61,7 @@ def _waf(settings: Settings) -> list[gcp.compute.SecurityPolicyRuleArgs]:
 def _allowlist(settings: Settings) -> list[gcp.compute.SecurityPolicyRuleArgs]:
     return [
         gcp.compute.SecurityPolicyRuleArgs(
-            priority=_ALLOWLIST_PRIORITY + index,
+            priority=ALLOWLIST_PRIORITY + index,
             action="throttle",
             description=f"Allowlist, part {index + 1}",
             match=gcp.compute.SecurityPolicyRuleMatchArgs(

@@ -1,24 +1,26 @@
-"""The way in: a global address, HTTP or HTTPS, and how requests reach the machines.
+"""The way in: HTTP or HTTPS at the global addresses, and how requests reach the machines.
 
 Everything is of the scheme EXTERNAL_MANAGED; mixed schemes are refused only half-way through a deployment.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_gcp as gcp
 
 from infra import container
+from infra.names import short
 from infra.settings import Settings
 
 SCHEME = "EXTERNAL_MANAGED"
+# Groups have 1,000 machines at most in this program.
+_MORE_HOSTS_THAN_THERE_CAN_BE = 1_000_000
 
 
 class Balancer(pulumi.ComponentResource):
-    """The balancer, from the address to the backend service."""
+    """The balancer, from the forwarding rules to the backend service."""
 
     def __init__(
         self,
@@ -27,21 +29,32 @@ class Balancer(pulumi.ComponentResource):
         port_name: str,
         groups: Sequence[pulumi.Input[str]],
         policy: pulumi.Input[str],
+        addresses: Mapping[str, pulumi.Input[str]],
+        certificate_map: pulumi.Input[str] | None,
         after: Sequence[pulumi.Resource],
     ) -> None:
+        """Register it.
+
+        Args:
+            settings: the stack's.
+            port_name: the groups' name of the machines' port.
+            groups: addresses of the groups of machines.
+            policy: id of the security policy.
+            addresses: ids of the addresses to listen at, by IP version.
+            certificate_map: the certificates that DNS records prove, None for the balancer's own kind.
+            after: what must be there before.
+        """
         super().__init__("classifier:infra:Balancer", settings.name)
         self._settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
         self._root = pulumi.ResourceOptions(parent=self, depends_on=after)
+        self._addresses = addresses
         self.backend = self._backend_service(port_name, groups, policy)
-        self._sign_in()
         self.url_map = self._url_map()
-        self.addresses = {"ipv4": self._address("IPV4")} | ({"ipv6": self._address("IPV6")} if settings.ipv6 else {})
-        if settings.https:
-            self._forward("https", 443, self._https_proxy())
-            self._forward("http", 80, self._redirect_proxy())
-        else:
-            self._forward("http", 80, self._http_proxy())
+        secure = self._forward("https", 443, self._https_proxy(certificate_map)) if settings.https else []
+        proxy = self._redirect_proxy() if settings.https and settings.redirect_http else self._http_proxy()
+        # HTTP leads to HTTPS only once that answers.
+        self._forward("http", 80, proxy, after=secure)
         self.register_outputs({})
 
     def _backend_service(
@@ -77,12 +90,12 @@ class Balancer(pulumi.ComponentResource):
             ],
             security_policy=policy,
             outlier_detection=gcp.compute.BackendServiceOutlierDetectionArgs(
-                # 502, 503 and 504 only: an overloaded machine answers 429 and stays.
+                # 502, 503 and 504 only, which no client can bring about: an overloaded machine answers 429 and stays.
                 consecutive_gateway_failure=5,
                 enforcing_consecutive_gateway_failure=100,
-                consecutive_errors=5,
-                enforcing_consecutive_errors=0,
-                enforcing_success_rate=0,
+                # Ejection by the rate of success is on by default, and the provider drops the zero that would turn it
+                # off (TFP resource_compute_backend_service.go: IsEmptyValue): it needs more hosts than there can be.
+                success_rate_minimum_hosts=_MORE_HOSTS_THAN_THERE_CAN_BE,
                 interval=gcp.compute.BackendServiceOutlierDetectionIntervalArgs(seconds=5),
                 base_ejection_time=gcp.compute.BackendServiceOutlierDetectionBaseEjectionTimeArgs(seconds=30),
                 max_ejection_percent=50,
@@ -92,19 +105,21 @@ class Balancer(pulumi.ComponentResource):
                 sample_rate=settings.log_sample_percent / 100 if settings.log_sample_percent else None,
             ),
             custom_response_headers=["Strict-Transport-Security: max-age=31536000"] if settings.https else None,
-            iap=gcp.compute.BackendServiceIapArgs(enabled=True) if settings.iap_members else None,
+            iap=self._iap(),
             opts=self._child,
         )
 
-    def _sign_in(self) -> None:
-        for member in self._settings.iap_members:
-            gcp.iap.WebBackendServiceIamMember(
-                f"{self._settings.name}-{member.replace(':', '-')}",
-                web_backend_service=self.backend.name,
-                role="roles/iap.httpsResourceAccessor",
-                member=member,
-                opts=self._child,
-            )
+    def _iap(self) -> gcp.compute.BackendServiceIapArgs | None:
+        settings = self._settings
+        if not settings.iap_members:
+            return None
+        if not settings.iap_client_id:
+            return gcp.compute.BackendServiceIapArgs(enabled=True)
+        return gcp.compute.BackendServiceIapArgs(
+            enabled=True,
+            oauth2_client_id=settings.iap_client_id,
+            oauth2_client_secret=pulumi.Output.secret(settings.iap_client_secret),
+        )
 
     def _url_map(self) -> gcp.compute.URLMap:
         return gcp.compute.URLMap(
@@ -119,33 +134,32 @@ class Balancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _address(self, version: str) -> gcp.compute.GlobalAddress:
-        return gcp.compute.GlobalAddress(
-            f"{self._settings.name}-{version.lower()}", ip_version=version, address_type="EXTERNAL", opts=self._root
-        )
-
     def _http_proxy(self) -> pulumi.Output[str]:
         return gcp.compute.TargetHttpProxy(self._settings.name, url_map=self.url_map.id, opts=self._child).id
 
-    def _https_proxy(self) -> pulumi.Output[str]:
+    def _https_proxy(self, certificate_map: pulumi.Input[str] | None) -> pulumi.Output[str]:
         settings = self._settings
-        # One certificate for each domain: a new domain adds one, and the others go on serving.
-        certificates = [
-            gcp.compute.ManagedSslCertificate(
-                f"{settings.name}-{_short(domain)}",
-                managed=gcp.compute.ManagedSslCertificateManagedArgs(domains=[domain]),
-                opts=self._root,
-            )
-            for domain in settings.domains
-        ]
         tls = gcp.compute.SSLPolicy(settings.name, profile="MODERN", min_tls_version="TLS_1_2", opts=self._root)
         return gcp.compute.TargetHttpsProxy(
             settings.name,
             url_map=self.url_map.id,
-            ssl_certificates=[certificate.id for certificate in certificates],
+            # A map takes the place of certificates that are named here.
+            certificate_map=certificate_map,
+            ssl_certificates=None if certificate_map is not None else self._own_certificates(),
             ssl_policy=tls.id,
             opts=self._child,
         ).id
+
+    def _own_certificates(self) -> list[pulumi.Output[str]]:
+        # One certificate for each domain: a new domain adds one, and the others go on serving.
+        return [
+            gcp.compute.ManagedSslCertificate(
+                f"{self._settings.name}-{short(domain)}",
+                managed=gcp.compute.ManagedSslCertificateManagedArgs(domains=[domain]),
+                opts=self._root,
+            ).id
+            for domain in self._settings.domains
+        ]
 
     def _redirect_proxy(self) -> pulumi.Output[str]:
         redirect = gcp.compute.URLMap(
@@ -157,19 +171,18 @@ class Balancer(pulumi.ComponentResource):
         )
         return gcp.compute.TargetHttpProxy(f"{self._settings.name}-to-https", url_map=redirect.id, opts=self._child).id
 
-    def _forward(self, protocol: str, port: int, proxy: pulumi.Output[str]) -> None:
-        for version, address in self.addresses.items():
+    def _forward(
+        self, protocol: str, port: int, proxy: pulumi.Output[str], after: Sequence[pulumi.Resource] = ()
+    ) -> list[pulumi.Resource]:
+        return [
             gcp.compute.GlobalForwardingRule(
                 f"{self._settings.name}-{protocol}-{version}",
                 load_balancing_scheme=SCHEME,
                 ip_protocol="TCP",
                 port_range=str(port),
-                ip_address=address.id,
+                ip_address=address,
                 target=proxy,
-                opts=self._child,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=after),
             )
-
-
-def _short(domain: str) -> str:
-    """Return a name for a domain's certificate: Google's names have 63 characters at most, host names 253."""
-    return f"{domain.replace('.', '-')[:16].rstrip('-')}-{hashlib.sha256(domain.encode()).hexdigest()[:6]}"
+            for version, address in self._addresses.items()
+        ]

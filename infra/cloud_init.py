@@ -15,6 +15,12 @@ from infra.settings import Settings
 UNIT = "classifier.service"
 # Writable, unlike root's own home: Docker's client and the credential helper keep their configuration there.
 _HOME = "/var/lib/classifier"
+# Google's metadata server: it gives the machine account's token to whoever asks, and resolves any name, by which data
+# can leave. Docker leaves the chain DOCKER-USER to such rules (Docker: "Packet filtering and firewalls").
+# A machine on which the rule cannot be set serves all the same and says so in its journal.
+METADATA_SERVER = "169.254.169.254"
+_RULE = f"DOCKER-USER -d {METADATA_SERVER} -j DROP"
+_BLOCK_METADATA = f"iptables -w -C {_RULE} || iptables -w -I {_RULE}"
 
 
 def render(settings: Settings) -> str:
@@ -65,8 +71,11 @@ Environment=HOME={_HOME}
 StateDirectory=classifier
 ExecStartPre=/usr/bin/docker-credential-gcr configure-docker --registries={host}
 ExecStartPre=-/usr/bin/docker rm --force classifier
+# The container asks Google's metadata server for nothing, neither for the machine's token nor for a name.
+ExecStartPre=-/bin/sh -c {quote(_BLOCK_METADATA)}
 ExecStart={run}
-ExecStop=/usr/bin/docker stop --time={stop_sec} classifier
+# -t, since --time is deprecated from Docker 28 on and --timeout is unknown before.
+ExecStop=/usr/bin/docker stop -t {stop_sec} classifier
 # The container's output is in Docker's log already; the journal gets what Docker itself has to say.
 StandardOutput=null
 StandardError=journal

@@ -94,7 +94,7 @@ def _lines(title: str, series: list[tuple[str, str, list[str]]], reducer: str = 
                                 "alignmentPeriod": "60s",
                                 "perSeriesAligner": aligner,
                                 "crossSeriesReducer": reducer,
-                                "groupByFields": labels,
+                                **({"groupByFields": labels} if labels else {}),
                             },
                         }
                     },
@@ -108,8 +108,7 @@ def _lines(title: str, series: list[tuple[str, str, list[str]]], reducer: str = 
 def _dashboard(title: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
     tiles = [
         {
-            "xPos": index % 2 * _TILE_WIDTH,
-            "yPos": index // 2 * _TILE_HEIGHT,
+            **_position(index),
             "width": _TILE_WIDTH,
             "height": _TILE_HEIGHT,
             "widget": widget,
@@ -117,3 +116,9 @@ def _dashboard(title: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
         for index, widget in enumerate(widgets)
     ]
     return {"displayName": title, "mosaicLayout": {"columns": _WIDTH, "tiles": tiles}}
+
+
+def _position(index: int) -> dict[str, int]:
+    """Return a tile's place without zeros: Google leaves them out, and what is written otherwise differs for ever."""
+    place = {"xPos": index % 2 * _TILE_WIDTH, "yPos": index // 2 * _TILE_HEIGHT}
+    return {key: value for key, value in place.items() if value}

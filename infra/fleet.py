@@ -3,62 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
 
 from infra import container
-from infra.settings import GroupPlan, Settings
+from infra.plans import GroupPlan, plans
+from infra.settings import Settings
 
 PORT_NAME = "http"
 
-# From the request for a machine to its first answer: some 30 s for the system, 10 s to pull 93 MB, 1 s to load
-# (README, "The container"), and room for a slow day.
+# From the request for a machine to its first answer: some 30 s for the system, 10 s to pull the image, 1 s to load
+# (docs/container.md; the machine's part is assumed), and room for a slow day.
 WARM_UP_SEC = 90
 # Autohealing leaves a new machine alone for this long.
 INITIAL_DELAY_SEC = 300
 _SCALE_IN_WINDOW_SEC = 600
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What every machine of a stack has: its start-up script, its network, its account, perhaps an address."""
+
+    user_data: str
+    subnetwork: pulumi.Input[str]
+    account_email: pulumi.Input[str]
+    address: pulumi.Input[str] | None = None
+
+
 class Fleet(pulumi.ComponentResource):
     """All groups of machines, and the one probe that decides about their replacement."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        user_data: str,
-        subnetwork: pulumi.Input[str],
-        account: pulumi.Input[str],
-        address: pulumi.Input[str] | None = None,
-        after: Sequence[pulumi.Resource],
-    ) -> None:
+    def __init__(self, settings: Settings, machine: Machine, *, after: Sequence[pulumi.Resource]) -> None:
         super().__init__("classifier:infra:Fleet", settings.name)
         probe = container.LIVENESS
+        # Named for the topology: a fleet that is to become a single machine, on another port, is probed until it goes.
+        name = f"{settings.name}-single-alive" if settings.single else f"{settings.name}-alive"
         self.liveness = gcp.compute.HealthCheck(
-            f"{settings.name}-alive",
+            name,
             description="Replaces a machine that no longer answers",
             check_interval_sec=probe.interval_sec,
             timeout_sec=probe.timeout_sec,
             healthy_threshold=probe.healthy_threshold,
             unhealthy_threshold=probe.unhealthy_threshold,
             http_health_check=gcp.compute.HealthCheckHttpHealthCheckArgs(port=settings.port, request_path=probe.path),
-            log_config=gcp.compute.HealthCheckLogConfigArgs(enable=True),
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
         self.groups = [
-            Group(
-                settings,
-                plan,
-                user_data=user_data,
-                subnetwork=subnetwork,
-                account=account,
-                address=address,
-                liveness=self.liveness.id,
-                parent=self,
-                after=after,
-            )
-            for plan in settings.groups
+            Group(settings, plan, machine, liveness=self.liveness.id, parent=self, after=after)
+            for plan in plans(settings)
         ]
         # What the names of a group's machines begin with, and the group's own name, which Pulumi makes of it.
         self.base_names = [group.manager.base_instance_name for group in self.groups]
@@ -72,64 +66,38 @@ class Group(pulumi.ComponentResource):
         self,
         settings: Settings,
         plan: GroupPlan,
+        machine: Machine,
         *,
-        user_data: str,
-        subnetwork: pulumi.Input[str],
-        account: pulumi.Input[str],
-        address: pulumi.Input[str] | None,
         liveness: pulumi.Input[str],
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource],
     ) -> None:
         name = f"{settings.name}-{plan.name}"
         super().__init__("classifier:infra:Group", name, opts=pulumi.ResourceOptions(parent=parent))
-        # No explicit name here: a template is replaced by a new one beside it, and two cannot have the same name.
-        self.template = gcp.compute.InstanceTemplate(
-            name,
-            machine_type=settings.machine_type,
-            can_ip_forward=False,
-            disks=[
-                gcp.compute.InstanceTemplateDiskArgs(
-                    boot=True,
-                    auto_delete=True,
-                    source_image=settings.machine_image,
-                    disk_type=settings.disk_type,
-                    disk_size_gb=settings.disk_gb,
-                )
-            ],
-            network_interfaces=[
-                gcp.compute.InstanceTemplateNetworkInterfaceArgs(subnetwork=subnetwork, access_configs=_access(address))
-            ],
-            service_account=gcp.compute.InstanceTemplateServiceAccountArgs(
-                # The scope that Google advises: what the machine may do is said by its roles alone.
-                email=account,
-                scopes=["https://www.googleapis.com/auth/cloud-platform"],
-            ),
-            scheduling=_scheduling(plan),
-            shielded_instance_config=gcp.compute.InstanceTemplateShieldedInstanceConfigArgs(
-                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
-            ),
-            metadata={
-                "user-data": user_data,
-                "google-logging-enabled": "true",
-                "google-monitoring-enabled": "true",
-                "enable-oslogin": "TRUE",
-                "block-project-ssh-keys": "TRUE",
-                # Updates come with new machines; a restart in the middle of the day is not wanted.
-                "cos-update-strategy": "update_disabled",
-            },
-            labels={"app": "classifier", "stack": settings.stack, "kind": plan.name},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
-        )
-        self.manager = gcp.compute.RegionInstanceGroupManager(
+        self.plan = plan
+        self.template = _template(name, settings, plan, machine, pulumi.ResourceOptions(parent=self, depends_on=after))
+        self.manager = self._manager(name, settings, liveness)
+        if not settings.single:
+            # Also where the size is fixed: a group cannot be resized while it has an autoscaler, and Pulumi would
+            # remove that only after it has resized the group (412, terraform-google-vm#64).
+            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)
+        self.register_outputs({})
+
+    def _manager(
+        self, name: str, settings: Settings, liveness: pulumi.Input[str]
+    ) -> gcp.compute.RegionInstanceGroupManager:
+        plan = self.plan
+        # Spot machines, or the only one: wherever there are some, and none is moved while it runs.
+        anywhere = plan.spot or settings.single
+        return gcp.compute.RegionInstanceGroupManager(
             name,
             region=settings.region,
             base_instance_name=name,
-            # Beside an autoscaler a size would undo its work at every update.
-            target_size=plan.min_size if plan.fixed else None,
+            # What a new group starts with, so that creating it waits for machines, and what takes a group's place
+            # serves before traffic moves. From then on the size is the autoscaler's.
+            target_size=plan.min_size,
             distribution_policy_zones=list(settings.zone_names),
-            # Spot machines, or the only one: wherever there are some, and none is moved once it runs.
-            distribution_policy_target_shape="BALANCED" if plan.spot or settings.single else "EVEN",
+            distribution_policy_target_shape="BALANCED" if anywhere else "EVEN",
             versions=[
                 gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=self.template.self_link_unique)
             ],
@@ -140,18 +108,71 @@ class Group(pulumi.ComponentResource):
             ),
             instance_lifecycle_policy=gcp.compute.RegionInstanceGroupManagerInstanceLifecyclePolicyArgs(
                 # A machine that is healed in the middle of an update comes back as the new one.
-                force_update_on_repair="YES"
+                force_update_on_repair="YES",
+                # A preempted Spot machine is a repair, which Google otherwise tries in its old zone without end. The
+                # shape EVEN does not allow it (Google: "Repair a VM in an alternate zone").
+                on_repair=gcp.compute.RegionInstanceGroupManagerInstanceLifecyclePolicyOnRepairArgs(
+                    allow_changing_zone="YES"
+                )
+                if anywhere
+                else None,
             ),
-            # The deployment fails where the new machines do not become healthy, instead of looking done.
-            wait_for_instances=True,
+            # The provider waits for 15 minutes in an update, whatever is set here (TimeoutCreate in its Update).
+            wait_for_instances=settings.wait_for_instances,
             wait_for_instances_status="UPDATED",
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="45m", delete="15m")
+                parent=self,
+                ignore_changes=["targetSize"],
+                custom_timeouts=pulumi.CustomTimeouts(create="15m", delete="15m"),
             ),
         )
-        if not plan.fixed:
-            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)
-        self.register_outputs({})
+
+
+def _template(
+    name: str, settings: Settings, plan: GroupPlan, machine: Machine, options: pulumi.ResourceOptions
+) -> gcp.compute.InstanceTemplate:
+    # No explicit name here: a template is replaced by a new one beside it, and two cannot have the same name.
+    return gcp.compute.InstanceTemplate(
+        name,
+        machine_type=settings.machine_type,
+        can_ip_forward=False,
+        disks=[
+            gcp.compute.InstanceTemplateDiskArgs(
+                boot=True,
+                auto_delete=True,
+                source_image=settings.machine_image,
+                disk_type=settings.disk_type,
+                disk_size_gb=settings.disk_gb,
+            )
+        ],
+        network_interfaces=[
+            gcp.compute.InstanceTemplateNetworkInterfaceArgs(
+                subnetwork=machine.subnetwork, access_configs=_access(machine.address)
+            )
+        ],
+        service_account=gcp.compute.InstanceTemplateServiceAccountArgs(
+            # The scope that Google advises: what the machine may do is said by its roles alone.
+            email=machine.account_email,
+            scopes=["https://www.googleapis.com/auth/cloud-platform"],
+        ),
+        scheduling=_scheduling(plan),
+        shielded_instance_config=gcp.compute.InstanceTemplateShieldedInstanceConfigArgs(
+            enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
+        ),
+        metadata={
+            "user-data": machine.user_data,
+            "google-logging-enabled": "true",
+            "google-monitoring-enabled": "true",
+            "enable-oslogin": "TRUE",
+            "block-project-ssh-keys": "TRUE",
+            # Updates come with new machines; a restart in the middle of the day is not wanted.
+            "cos-update-strategy": "update_disabled",
+            # Another date makes another template, and so new machines with the system's newest release.
+            **({"refreshed": settings.refreshed} if settings.refreshed else {}),
+        },
+        labels={"app": "classifier", "stack": settings.stack, "kind": plan.name},
+        opts=options,
+    )
 
 
 def _access(address: pulumi.Input[str] | None) -> list[gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs]:
@@ -189,12 +210,13 @@ def _update_policy(settings: Settings, plan: GroupPlan) -> gcp.compute.RegionIns
             max_unavailable_fixed=zones,
             instance_redistribution_type=redistribution,
         )
+    # No machine goes before its successor is healthy, Spot or not: in a shortage the old ones are all there is.
     return gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs(
         type="PROACTIVE",
         minimal_action="REPLACE",
         most_disruptive_allowed_action="REPLACE",
         replacement_method="SUBSTITUTE",
-        max_surge_fixed=settings.max_surge,
+        max_surge_fixed=plan.surge,
         max_unavailable_fixed=0,
         instance_redistribution_type=redistribution,
     )

@@ -1,16 +1,35 @@
-"""What people look at and what wakes them: the dashboard, the alerts, the check from outside, the budget."""
+"""What people look at and what wakes them: the dashboard, the alerts, the check from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import pulumi
 import pulumi_gcp as gcp
 
 from infra import dashboard
+from infra.plans import GroupPlan
 from infra.settings import Settings
 
 _RUNBOOK = "docs/operations.md says what it means and what to do."
+
+
+@dataclass(frozen=True)
+class BalancerMetrics:
+    """By what a fleet is told apart: its URL map's name, its address, and its machines' metric, as PromQL writes it."""
+
+    url_map: pulumi.Input[str]
+    address: pulumi.Input[str]
+    unhealthy_metric: str
+
+
+class Group(Protocol):
+    """What is asked of a group of machines (fleet.py)."""
+
+    plan: GroupPlan
+    manager: gcp.compute.RegionInstanceGroupManager
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -20,52 +39,54 @@ class Monitoring(pulumi.ComponentResource):
         self,
         settings: Settings,
         *,
-        groups: Sequence[pulumi.Input[str]],
-        url_map: pulumi.Input[str] | None = None,
-        address: pulumi.Input[str] | None = None,
+        groups: Sequence[Group],
+        channels: Sequence[pulumi.Input[str]],
+        balancer: BalancerMetrics | None = None,
         after: Sequence[pulumi.Resource],
     ) -> None:
+        """Register them.
+
+        Args:
+            settings: the stack's.
+            groups: the groups of machines.
+            channels: names of the channels that alerts go to.
+            balancer: what a fleet's alerts are about; None for a single machine.
+            after: what must be there before.
+        """
         super().__init__("classifier:infra:Monitoring", settings.name)
         self._settings = settings
         self._root = pulumi.ResourceOptions(parent=self, depends_on=after)
-        self._channels = [
-            gcp.monitoring.NotificationChannel(
-                f"{settings.name}-{email}",
-                type="email",
-                display_name=email,
-                labels={"email_address": email},
-                opts=self._root,
-            ).name
-            for email in settings.alert_emails
-        ]
-        if url_map is not None and address is not None:
-            document = pulumi.Output.all(url_map, list(groups)).apply(lambda both: dashboard.of_fleet(both[0], both[1]))
-            self._requests(url_map)
-            self._unhealthy()
-            self._from_outside(address)
+        self._channels = list(channels)
+        base_names = [group.manager.base_instance_name for group in groups]
+        if balancer is not None:
+            document = pulumi.Output.all(balancer.url_map, base_names).apply(
+                lambda both: dashboard.of_fleet(both[0], both[1])
+            )
+            self._requests(balancer.url_map)
+            self._unhealthy(balancer.unhealthy_metric)
+            self._from_outside(balancer.address)
+            self._at_maximum([group for group in groups if group.plan.max_size > group.plan.min_size])
         else:
-            document = pulumi.Output.from_input(groups[0]).apply(dashboard.of_single)
-            self._machine_gone(groups[0])
+            document = pulumi.Output.from_input(base_names[0]).apply(dashboard.of_single)
+            self._machine_gone(base_names[0])
         self.dashboard = gcp.monitoring.Dashboard(
             settings.name, dashboard_json=pulumi.Output.json_dumps(document), opts=self._root
         )
-        if settings.monthly_budget_usd:
-            self._budget()
         self.register_outputs({})
 
     def _alert(
         self, name: str, title: str, condition: gcp.monitoring.AlertPolicyConditionConditionThresholdArgs
     ) -> None:
         self._policy(
-            name, title, gcp.monitoring.AlertPolicyConditionArgs(display_name=title, condition_threshold=condition)
+            name, title, [gcp.monitoring.AlertPolicyConditionArgs(display_name=title, condition_threshold=condition)]
         )
 
-    def _policy(self, name: str, title: str, condition: gcp.monitoring.AlertPolicyConditionArgs) -> None:
+    def _policy(self, name: str, title: str, conditions: Sequence[gcp.monitoring.AlertPolicyConditionArgs]) -> None:
         gcp.monitoring.AlertPolicy(
             f"{self._settings.name}-{name}",
             display_name=f"{self._settings.name}: {title}",
             combiner="OR",
-            conditions=[condition],
+            conditions=conditions,
             notification_channels=self._channels,
             documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
                 content=f"{title}. {_RUNBOOK}", mime_type="text/markdown"
@@ -117,38 +138,65 @@ class Monitoring(pulumi.ComponentResource):
             ),
         )
 
-    def _unhealthy(self) -> None:
-        """Count the probes' own log: no metric of Google's says how many machines a balancer finds healthy."""
-        turned = gcp.logging.Metric(
-            f"{self._settings.name}-turned-unhealthy",
-            description="Machines that the probes found unhealthy",
-            filter=(
-                'resource.type="gce_instance_group" '
-                'logName:"compute.googleapis.com%2Fhealthchecks" '
-                'jsonPayload.healthCheckProbeResult.healthState="UNHEALTHY" '
-                f'resource.labels.instance_group_name:"{self._settings.name}-"'
-            ),
-            metric_descriptor=gcp.logging.MetricMetricDescriptorArgs(metric_kind="DELTA", value_type="INT64"),
-            opts=self._root,
-        )
-        # A Spot machine that Google takes back counts once; more than one for each zone in ten minutes is no weather.
+    def _unhealthy(self, metric: str) -> None:
+        """Alert on many machines that the probes found unhealthy (health_log.py), each counted once.
+
+        As a PromQL condition, which may be about a metric that Monitoring does not know yet; any other is refused for
+        the first ten minutes of a log-based metric. Its series are of the resource "global"
+        (https://cloud.google.com/monitoring/promql/promql-mapping).
+        """
+        # Google takes Spot machines back one by one; more than one for each zone in ten minutes is no weather.
         limit = len(self._settings.zone_names)
-        self._alert(
+        title = f"more than {limit} machines turned unhealthy within ten minutes"
+        counted = f'increase({metric}{{monitored_resource="global"}}[10m])'
+        self._policy(
             "unhealthy",
-            f"more than {limit} machines turned unhealthy within ten minutes",
-            gcp.monitoring.AlertPolicyConditionConditionThresholdArgs(
-                filter=pulumi.Output.format(
-                    'resource.type="gce_instance_group" AND metric.type="logging.googleapis.com/user/{0}"', turned.name
-                ),
-                aggregations=[
-                    gcp.monitoring.AlertPolicyConditionConditionThresholdAggregationArgs(
-                        alignment_period="600s", per_series_aligner="ALIGN_SUM", cross_series_reducer="REDUCE_SUM"
-                    )
-                ],
-                comparison="COMPARISON_GT",
-                threshold_value=limit,
-                duration="0s",
-            ),
+            title,
+            [
+                gcp.monitoring.AlertPolicyConditionArgs(
+                    display_name=title,
+                    condition_prometheus_query_language=gcp.monitoring.AlertPolicyConditionConditionPrometheusQueryLanguageArgs(
+                        query=f"count(sum by (machine) ({counted}) > 0) > {limit}",
+                        evaluation_interval="60s",
+                        disable_metric_validation=True,
+                    ),
+                )
+            ],
+        )
+
+    def _at_maximum(self, groups: Sequence[Group]) -> None:
+        """Alert where a group has been as large as it may be: it cannot grow with the load any more."""
+        if not groups:
+            return
+        title = "a group of machines has been at its maximum for half an hour"
+        self._policy(
+            "at-maximum",
+            title,
+            [
+                gcp.monitoring.AlertPolicyConditionArgs(
+                    display_name=f"{group.plan.name} has had {group.plan.max_size} machines for half an hour",
+                    condition_threshold=gcp.monitoring.AlertPolicyConditionConditionThresholdArgs(
+                        filter=pulumi.Output.format(
+                            'resource.type="instance_group" AND '
+                            'metric.type="compute.googleapis.com/instance_group/size" AND '
+                            'resource.label.instance_group_name="{0}"',
+                            group.manager.name,
+                        ),
+                        aggregations=[
+                            # A regional group's size comes in one series for each zone.
+                            gcp.monitoring.AlertPolicyConditionConditionThresholdAggregationArgs(
+                                alignment_period="300s",
+                                per_series_aligner="ALIGN_MEAN",
+                                cross_series_reducer="REDUCE_SUM",
+                            )
+                        ],
+                        comparison="COMPARISON_GT",
+                        threshold_value=group.plan.max_size - 0.5,
+                        duration="1800s",
+                    ),
+                )
+                for group in groups
+            ],
         )
 
     def _from_outside(self, address: pulumi.Input[str]) -> None:
@@ -215,58 +263,24 @@ class Monitoring(pulumi.ComponentResource):
         self._policy(
             "gone",
             title,
-            gcp.monitoring.AlertPolicyConditionArgs(
-                display_name=title,
-                condition_absent=gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
-                    filter=pulumi.Output.format(
-                        'resource.type="gce_instance" AND metric.type="compute.googleapis.com/instance/uptime" '
-                        'AND metric.label.instance_name=starts_with("{0}-")',
-                        group,
+            [
+                gcp.monitoring.AlertPolicyConditionArgs(
+                    display_name=title,
+                    condition_absent=gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
+                        filter=pulumi.Output.format(
+                            'resource.type="gce_instance" AND metric.type="compute.googleapis.com/instance/uptime" '
+                            'AND metric.label.instance_name=starts_with("{0}-")',
+                            group,
+                        ),
+                        aggregations=[
+                            gcp.monitoring.AlertPolicyConditionConditionAbsentAggregationArgs(
+                                alignment_period="60s",
+                                per_series_aligner="ALIGN_RATE",
+                                cross_series_reducer="REDUCE_SUM",
+                            )
+                        ],
+                        duration="900s",
                     ),
-                    aggregations=[
-                        gcp.monitoring.AlertPolicyConditionConditionAbsentAggregationArgs(
-                            alignment_period="60s", per_series_aligner="ALIGN_RATE", cross_series_reducer="REDUCE_SUM"
-                        )
-                    ],
-                    duration="900s",
-                ),
-            ),
-        )
-
-    def _budget(self) -> None:
-        settings = self._settings
-        # The billing API wants to know which project pays for being asked.
-        provider = gcp.Provider(
-            f"{settings.name}-billing",
-            project=settings.project,
-            billing_project=settings.project,
-            user_project_override=True,
-            opts=self._root,
-        )
-        project = gcp.organizations.get_project_output(
-            project_id=settings.project, opts=pulumi.InvokeOutputOptions(depends_on=self._root.depends_on)
-        )
-        gcp.billing.Budget(
-            settings.name,
-            billing_account=settings.billing_account,
-            display_name=settings.name,
-            budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-                projects=[pulumi.Output.concat("projects/", project.number)]
-            ),
-            amount=gcp.billing.BudgetAmountArgs(
-                specified_amount=gcp.billing.BudgetAmountSpecifiedAmountArgs(
-                    currency_code="USD", units=str(settings.monthly_budget_usd)
                 )
-            ),
-            threshold_rules=[
-                gcp.billing.BudgetThresholdRuleArgs(threshold_percent=0.5),
-                gcp.billing.BudgetThresholdRuleArgs(threshold_percent=0.9),
-                gcp.billing.BudgetThresholdRuleArgs(threshold_percent=1.0, spend_basis="FORECASTED_SPEND"),
             ],
-            all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(
-                monitoring_notification_channels=self._channels, disable_default_iam_recipients=False
-            )
-            if self._channels
-            else None,
-            opts=pulumi.ResourceOptions.merge(self._root, pulumi.ResourceOptions(provider=provider)),
         )

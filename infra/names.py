@@ -1,10 +1,11 @@
-"""What the program, the pipeline and a person must call by the same name: Pulumi's project, Google's names, their rules.
+"""What the program, the pipeline and people must call by the same name: Pulumi's project, Google's names, their rules.
 
-Imports nothing of the program and needs no Pulumi, so that the pipeline and `make bootstrap` read it too.
+Imports the standard library alone, so that the pipeline and `make bootstrap` read it too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 # The name in Pulumi.yaml.
@@ -24,6 +25,9 @@ IMAGE = re.compile(r"(?P<registry>[a-z0-9.:-]+/[a-z0-9.:-]+/[a-z0-9._-]+)/[a-z0-
 WAF_PRIORITY = 100
 TEMPORARY_ACCESS_PRIORITY = 900
 ALLOWLIST_PRIORITY = 1000
+
+# Where `make submit` puts the files of a checkout, in the state's bucket; they are removed after a week.
+SUBMITTED_SOURCES = "source/"
 
 # What each `pulumi up` must be given again, from the outputs of the one before: a bare one knows neither.
 CARRIED = ("image", "refreshed")
@@ -93,3 +97,8 @@ def state_objects(stack: str) -> tuple[str, ...]:
 def temporary_firewall(stack: str) -> str:
     """Return the firewall rule by which a build admits itself where there is no balancer."""
     return f"{prefix(stack)}-build"
+
+
+def short(domain: str) -> str:
+    """Return a part of a name for what belongs to a domain: Google's names have 63 characters, host names 253."""
+    return f"{domain.replace('.', '-')[:16].rstrip('-')}-{hashlib.sha256(domain.encode()).hexdigest()[:6]}"

@@ -22,12 +22,12 @@ class Network(pulumi.ComponentResource):
         self,
         settings: Settings,
         *,
-        machines: pulumi.Input[str],
+        account_email: pulumi.Input[str],
         after: Sequence[pulumi.Resource],
     ) -> None:
         super().__init__("classifier:infra:Network", settings.name)
         self._name = settings.name
-        self._machines = machines
+        self._account_email = account_email
         self.network = gcp.compute.Network(
             settings.name,
             auto_create_subnetworks=False,
@@ -41,11 +41,13 @@ class Network(pulumi.ComponentResource):
             private_ip_google_access=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        probes = self._admit("balancer", google_network.BALANCER_RANGES, settings.port)
+        # The rule of a fleet's port and that of a single machine's are two: the topology can change while both serve.
+        origin = "probes" if settings.single else "balancer"
+        probes = self._admit(origin, google_network.BALANCER_RANGES, settings.port)
         if settings.iap_ssh:
             self._admit("ssh-through-iap", (google_network.TUNNEL_RANGE,), 22)
         # A machine that starts before these are there finds no way to its image, or is never found healthy.
-        self.ways = [probes, *self._close_the_way_out()]
+        self.prerequisites = [probes, *self._close_the_way_out()]
         self.register_outputs({})
 
     def _admit(self, name: str, ranges: Sequence[str], port: int) -> gcp.compute.Firewall:
@@ -54,7 +56,7 @@ class Network(pulumi.ComponentResource):
             network=self.network.id,
             direction="INGRESS",
             source_ranges=list(ranges),
-            target_service_accounts=[self._machines],
+            target_service_accounts=[self._account_email],
             allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(port)])],
             opts=pulumi.ResourceOptions(parent=self),
         )

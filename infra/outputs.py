@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from infra.settings import Settings
 
 
@@ -22,19 +25,36 @@ def dashboard(settings: Settings, dashboard_id: str) -> str:
     return f"https://console.cloud.google.com/monitoring/dashboards/builder/{name}?project={settings.project}"
 
 
-def build_first(settings: Settings) -> str:
-    """Return what to type once the foundations are there: build an image, test it, push it, deploy it by its digest."""
+def records(
+    settings: Settings, addresses: Mapping[str, str], proofs: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the DNS records to set: each domain's addresses, and what proves it to Google."""
+    if not settings.https:
+        return []
+    types = {"ipv4": "A", "ipv6": "AAAA"}
+    return [
+        *({"name": f"{domain}.", "type": types[version], "value": address}
+          for domain in settings.domains for version, address in addresses.items()),
+        *(dict(proof) for proof in proofs),
+    ]  # fmt: skip
+
+
+def build_first(settings: Settings, records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what to do once the foundations are there: DNS records, then an image, built, tested and deployed."""
     host = settings.registry.split("/", 1)[0]
-    return f"gcloud auth configure-docker {host} && make deploy STACK={settings.stack}"
+    return f"{_set(records)}gcloud auth configure-docker {host} && make deploy STACK={settings.stack}"
 
 
-def next_step(settings: Settings, addresses: dict[str, str]) -> str:
+def next_step(settings: Settings, address: str, records: Sequence[Mapping[str, Any]]) -> str:
     """Return what to do once the service is there: the DNS records, where there are domains; then a load test."""
-    test = f"python -m loadtest run --scenario smoke --host {url(settings, addresses['ipv4'])}"
+    test = f"python -m loadtest run --scenario smoke --host {url(settings, address)}"
     if not settings.https:
         return test
-    kinds = {"ipv4": "A", "ipv6": "AAAA"}
-    records = ", ".join(
-        f"{domain} {kinds[version]} {address}" for domain in settings.domains for version, address in addresses.items()
-    )
-    return f"Set these DNS records: {records}. The certificates follow within the hour. Then: {test}"
+    wait = {"dns": "", "load-balancer": "The certificates follow within the hour. "}.get(settings.certificates, "")
+    return f"{_set(records)}{wait}Then: {test}"
+
+
+def _set(records: Sequence[Mapping[str, Any]]) -> str:
+    if not records:
+        return ""
+    return f"Set these DNS records: {', '.join('{name} {type} {value}'.format(**record) for record in records)}. "

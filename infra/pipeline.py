@@ -4,8 +4,9 @@ Two accounts, because a pull request is code that nobody has agreed to yet, and 
 one of the main branch deploys; the other looks, and writes only to a repository of its own, from which no machine
 reads.
 
-Neither may change who may do what, and neither may touch the foundations (APIs, accounts, roles, network, DNS,
-registry, this file): a push cannot widen its own rights. A person's `pulumi up` makes such changes.
+Neither may change who may do what, and neither may touch the foundations (APIs, accounts, roles, addresses, network,
+DNS, registry, the metric of the probes' log, certificates that DNS proves, budget, this file): a push cannot widen its
+own rights. A person's `make up` makes such changes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import names
 from infra.settings import Settings
 
 # What a rollout changes: templates and groups of machines, the balancer, firewall and Cloud Armor, the dashboard and
@@ -41,15 +43,15 @@ class Pipeline(pulumi.ComponentResource):
         self,
         settings: Settings,
         *,
-        machines: pulumi.Input[str],
+        machines_account: pulumi.Input[str],
         images: pulumi.Input[str],
         after: Sequence[pulumi.Resource],
     ) -> None:
-        """Make them.
+        """Register accounts and grants.
 
         Args:
             settings: the stack's.
-            machines: full name of the machines' account, which whoever starts machines must be allowed to use.
+            machines_account: full name of the machines' account, which whoever starts machines must be allowed to use.
             images: name of the repository for images.
             after: what must be there before.
         """
@@ -57,8 +59,9 @@ class Pipeline(pulumi.ComponentResource):
         self._settings = settings
         self._after = after
         self.rights: list[pulumi.Resource] = []
-        self.deployer = self._account("pipeline", "Cloud Build: deploys the main branch")
-        self.previewer = self._account("preview", "Cloud Build: previews pull requests, changes nothing")
+        deployer, previewer = names.deployer(settings.stack), names.previewer(settings.stack)
+        self.deployer = self._account("pipeline", deployer, "Cloud Build: deploys the main branch")
+        self.previewer = self._account("preview", previewer, "Cloud Build: previews pull requests, changes nothing")
         self._may_in_project(self.deployer, "pipeline", DEPLOYER_ROLES)
         self._may_in_project(self.previewer, "preview", PREVIEWER_ROLES)
         self._may_use_state()
@@ -66,7 +69,7 @@ class Pipeline(pulumi.ComponentResource):
         self.rights.append(
             gcp.serviceaccount.IAMMember(
                 f"{settings.name}-pipeline-uses-machines-account",
-                service_account_id=machines,
+                service_account_id=machines_account,
                 role="roles/iam.serviceAccountUser",
                 member=self.deployer.member,
                 opts=self._child(),
@@ -79,19 +82,16 @@ class Pipeline(pulumi.ComponentResource):
     def _child(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=self._after)
 
-    def _account(self, kind: str, text: str) -> gcp.serviceaccount.Account:
+    def _account(self, role: str, account_id: str, text: str) -> gcp.serviceaccount.Account:
         return gcp.serviceaccount.Account(
-            f"{self._settings.name}-{kind}",
-            account_id=f"{kind}-{self._settings.stack}",
-            display_name=text,
-            opts=self._child(),
+            f"{self._settings.name}-{role}", account_id=account_id, display_name=text, opts=self._child()
         )
 
-    def _may_in_project(self, account: gcp.serviceaccount.Account, kind: str, roles: Sequence[str]) -> None:
+    def _may_in_project(self, account: gcp.serviceaccount.Account, who: str, roles: Sequence[str]) -> None:
         for role in roles:
             self.rights.append(
                 gcp.projects.IAMMember(
-                    f"{self._settings.name}-{kind}-{role.removeprefix('roles/')}",
+                    f"{self._settings.name}-{who}-{role.removeprefix('roles/')}",
                     project=self._settings.project,
                     role=role,
                     member=account.member,
@@ -100,36 +100,61 @@ class Pipeline(pulumi.ComponentResource):
             )
 
     def _may_use_state(self) -> None:
-        """Pulumi's bucket and key, which `make bootstrap` made: they are older than this stack."""
-        for kind, account, role in (
-            ("pipeline", self.deployer, "roles/storage.objectUser"),
-            ("preview", self.previewer, "roles/storage.objectViewer"),
+        """Pulumi's bucket and key, which `make bootstrap` made: they are older than this stack.
+
+        The bucket holds the state of every stack of the project, so that each grant has a condition on the objects'
+        names: who builds a pull request for one stack reads nothing of another. What is in the bucket may be listed.
+        """
+        settings = self._settings
+        bucket = settings.state_bucket
+        own = names.state_objects(settings.stack)
+        # What Pulumi looks at first, of any stack; and the files that `make submit` hands to a build.
+        common = (".pulumi/meta.yaml",)
+        for who, account, grants in (
+            ("pipeline", self.deployer, {"objectUser": own, "objectViewer": (*common, names.SUBMITTED_SOURCES)}),
+            ("preview", self.previewer, {"objectViewer": (*own, *common)}),
         ):
-            self.rights.append(
-                gcp.storage.BucketIAMMember(
-                    f"{self._settings.name}-{kind}-state",
-                    bucket=self._settings.state_bucket,
-                    role=role,
-                    member=account.member,
-                    opts=self._child(),
-                )
-            )
+            for role, prefixes in grants.items():
+                self._may_in_bucket(f"{who}-state-{role}", bucket, f"roles/storage.{role}", account, prefixes)
+            self._may_in_bucket(f"{who}-state-names", bucket, "roles/storage.legacyBucketReader", account)
             # Secrets are encrypted with a data key; Cloud KMS is asked to open that, and never to make another.
             self.rights.append(
                 gcp.kms.CryptoKeyIAMMember(
-                    f"{self._settings.name}-{kind}-secrets",
-                    crypto_key_id=self._settings.state_key,
+                    f"{settings.name}-{who}-secrets",
+                    crypto_key_id=settings.state_key,
                     role="roles/cloudkms.cryptoKeyDecrypter",
                     member=account.member,
                     opts=self._child(),
                 )
             )
 
+    def _may_in_bucket(
+        self, name: str, bucket: str, role: str, account: gcp.serviceaccount.Account, prefixes: Sequence[str] = ()
+    ) -> None:
+        # A condition has twelve logical operators at most.
+        objects = " || ".join(
+            f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{prefix}")' for prefix in prefixes
+        )
+        self.rights.append(
+            gcp.storage.BucketIAMMember(
+                f"{self._settings.name}-{name}",
+                bucket=bucket,
+                role=role,
+                member=account.member,
+                condition=gcp.storage.BucketIAMMemberConditionArgs(
+                    title=f"{self._settings.name}: {name}", expression=objects
+                )
+                if objects
+                else None,
+                opts=self._child(),
+            )
+        )
+
     def _may_push(self, images: pulumi.Input[str]) -> None:
         settings = self._settings
         requests = gcp.artifactregistry.Repository(
             f"{settings.name}-pull-requests",
-            repository_id=f"{settings.name}-pull-requests",
+            repository_id=names.pull_request_repository(settings.stack),
             location=settings.region,
             format="DOCKER",
             description="Images of pull requests: tested, never deployed, soon forgotten",

@@ -11,6 +11,9 @@ from infra.settings import Settings
 
 _UNTAGGED_DAYS = 30
 _KEPT_VERSIONS = 10
+# The layers of earlier builds, among them PyTorch's gigabytes, are tagged (pipeline/build.sh) and soon worthless.
+_CACHE_DAYS = 30
+_CACHE_PREFIX = "cache/"
 
 
 class Registry(pulumi.ComponentResource):
@@ -33,14 +36,26 @@ class Registry(pulumi.ComponentResource):
                     ),
                 ),
                 gcp.artifactregistry.RepositoryCleanupPolicyArgs(
+                    id="delete-old-caches",
+                    action="DELETE",
+                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
+                        tag_state="ANY",
+                        older_than=f"{_CACHE_DAYS * 86400}s",
+                        package_name_prefixes=[_CACHE_PREFIX],
+                    ),
+                ),
+                gcp.artifactregistry.RepositoryCleanupPolicyArgs(
                     id="keep-newest",
                     action="KEEP",
                     most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
-                        keep_count=_KEPT_VERSIONS
+                        # Of the image itself: a policy that keeps wins over those that delete.
+                        keep_count=_KEPT_VERSIONS,
+                        package_name_prefixes=["classifier"],
                     ),
                 ),
             ],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+            # Every way back is in here, and each machine that heals needs its image again.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after, protect=True),
         )
         self.reader = gcp.artifactregistry.RepositoryIamMember(
             f"{settings.name}-machines-read-images",

@@ -102,16 +102,20 @@ class Settings:
     iap_ssh: bool = setting(
         False, setting_types.BOOLEAN, "Whether to admit SSH, through Identity-Aware Proxy's tunnel only."
     )
-    https: bool = setting(
-        False, setting_types.BOOLEAN, "Whether to serve HTTPS, and to lead HTTP there; needs domains."
+    https: bool = setting(False, setting_types.BOOLEAN, "Whether to serve HTTPS; needs domains.")
+    redirect_http: bool = setting(
+        True,
+        setting_types.BOOLEAN,
+        "Whether HTTP leads to HTTPS; false serves both, until the certificates are there.",
     )
     domains: tuple[str, ...] = setting(
         (), setting_types.LIST, "Host names to serve over HTTPS, each with a certificate of its own."
     )
     certificates: str = setting(
         "load-balancer",
-        setting_types.one_of("load-balancer", "dns"),
-        "How Google checks the names: load-balancer, once they lead to it; dns, by a record, before they do.",
+        setting_types.one_of("load-balancer", "dns", "both"),
+        "How Google checks the names: load-balancer, once they lead to it; dns, by a record, before they do; both "
+        "prepares dns while the others serve.",
     )
     iap_members: tuple[str, ...] = setting(
         (),
@@ -165,11 +169,10 @@ class Settings:
         setting_types.integer(0, 10**12),
         "Number of Cloud Build's installation on GitHub, to have the stack make the connection; 0 where it is there.",
     )
-    schedule: str = setting(
-        "",
-        setting_types.TEXT,
-        "When builds renew the machines with the same image and look for drift, as in cron: 0 4 1,15 * *; empty for "
-        "never.",
+    maintenance: bool = setting(
+        True,
+        setting_types.BOOLEAN,
+        "Whether builds renew the machines twice a month, with the same image, and look for drift each night.",
     )
     github_token_secret: str = setting(
         "", setting_types.TEXT, "Secret with the token of the connection that the stack makes."
@@ -211,6 +214,16 @@ class Settings:
     def state_key(self) -> str:
         """Return the full name of the key of the state's secrets, which `make bootstrap` makes."""
         return names.state_key(self.project, self.region, self.stack)
+
+    @property
+    def dns_certificates(self) -> bool:
+        """Return whether there are certificates that a DNS record proves."""
+        return self.https and self.certificates in ("dns", "both")
+
+    @property
+    def builds_in(self) -> str:
+        """Return the region in which Cloud Build works."""
+        return self.build_region or self.region
 
     @property
     def single(self) -> bool:

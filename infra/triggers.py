@@ -1,17 +1,24 @@
-"""When Cloud Build builds: for pushes to the branch that is deployed, and for pull requests to it."""
+"""When Cloud Build builds: for pushes to the branch that is deployed, for pull requests to it, and by the calendar."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import names
 from infra.settings import Settings
+
+FILE = "cloudbuild.yaml"
+# What builds do by themselves, at which hours (UTC): new machines for the same image, with the system's newest release,
+# and a look at what was changed by hand.
+SCHEDULE = {"renew": "0 4 1,15 * *", "drift": "0 3 * * *"}
 
 
 class Triggers(pulumi.ComponentResource):
-    """The connection to GitHub, the repository, and a trigger for each of the two accounts."""
+    """The connection to GitHub, the repository, the triggers, and who is told when a build fails."""
 
     def __init__(
         self,
@@ -19,52 +26,70 @@ class Triggers(pulumi.ComponentResource):
         *,
         deployer: pulumi.Input[str],
         previewer: pulumi.Input[str],
+        channels: Sequence[pulumi.Input[str]],
         after: Sequence[pulumi.Resource],
     ) -> None:
-        """Make them.
+        """Register them.
 
         Args:
             settings: the stack's, with a repository.
             deployer: full name of the account that builds pushes.
             previewer: full name of the account that builds pull requests.
+            channels: names of the channels that hear of a failed build.
             after: what must be there before; the accounts' rights above all.
         """
         super().__init__("classifier:infra:Triggers", settings.name)
         self._settings = settings
         self._after = after
+        self._triggers: list[gcp.cloudbuild.Trigger] = []
         repository = gcp.cloudbuildv2.Repository(
             settings.name,
-            location=settings.region,
+            location=settings.builds_in,
             parent_connection=self._connection(),
             remote_uri=f"https://github.com/{settings.repository}.git",
             opts=self._child(),
         )
         branch = f"^{settings.branch}$"
+        images = {"_ACTION": "deploy", "_REPOSITORY": settings.name}
         self._trigger(
             "pipeline",
             deployer,
-            gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
-                repository=repository.id, push=gcp.cloudbuild.TriggerRepositoryEventConfigPushArgs(branch=branch)
+            images,
+            gcp.cloudbuild.TriggerArgs(
+                filename=FILE,
+                repository_event_config=gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
+                    repository=repository.id, push=gcp.cloudbuild.TriggerRepositoryEventConfigPushArgs(branch=branch)
+                ),
+                # A text changes no image and no machine. Pull requests of texts are built: texts are under test.
+                ignored_files=["docs/**", "**/*.md"],
+                include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
             ),
-            {"_ACTION": "deploy", "_REPOSITORY": settings.name},
         )
         self._trigger(
             "preview",
             previewer,
-            gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
-                repository=repository.id,
-                pull_request=gcp.cloudbuild.TriggerRepositoryEventConfigPullRequestArgs(
-                    branch=branch,
-                    # A stranger's request is built once an owner has read it and comments /gcbrun.
-                    comment_control="COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY",
-                ),
-            ),
             {
                 "_ACTION": "preview",
-                "_REPOSITORY": f"{settings.name}-pull-requests",
+                "_REPOSITORY": names.pull_request_repository(settings.stack),
                 "_COMMENT_SECRET": settings.comment_secret,
             },
+            gcp.cloudbuild.TriggerArgs(
+                filename=FILE,
+                repository_event_config=gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
+                    repository=repository.id,
+                    pull_request=gcp.cloudbuild.TriggerRepositoryEventConfigPullRequestArgs(
+                        branch=branch,
+                        # A stranger's request is built once an owner has read it and comments /gcbrun.
+                        comment_control="COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY",
+                    ),
+                ),
+                include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
+            ),
         )
+        if settings.maintenance:
+            for action, cron in SCHEDULE.items():
+                self._by_the_calendar(action, cron, deployer, {**images, "_ACTION": action}, repository.id)
+        self._tell_of_failures(channels)
         self.register_outputs({})
 
     def _child(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -75,19 +100,25 @@ class Triggers(pulumi.ComponentResource):
         settings = self._settings
         if not settings.github_installation:
             return settings.connection
-        number = gcp.organizations.get_project_output(project_id=settings.project).number
+        # Google's own account, which speaks with GitHub for every connection of the project. Enabling the API does not
+        # make it at once, and a grant to an account that is not there is refused.
+        agent = gcp.projects.ServiceIdentity(
+            f"{settings.name}-cloud-build",
+            project=settings.project,
+            service="cloudbuild.googleapis.com",
+            opts=self._child(),
+        )
         reads = gcp.secretmanager.SecretIamMember(
             f"{settings.name}-connection-reads-token",
             secret_id=settings.github_token_secret,
             role="roles/secretmanager.secretAccessor",
-            # Google's own account, which speaks with GitHub for every connection of the project.
-            member=pulumi.Output.format("serviceAccount:service-{0}@gcp-sa-cloudbuild.iam.gserviceaccount.com", number),
+            member=agent.member,
             opts=self._child(),
         )
         return gcp.cloudbuildv2.Connection(
             settings.name,
             name=settings.connection,
-            location=settings.region,
+            location=settings.builds_in,
             github_config=gcp.cloudbuildv2.ConnectionGithubConfigArgs(
                 app_installation_id=settings.github_installation,
                 authorizer_credential=gcp.cloudbuildv2.ConnectionGithubConfigAuthorizerCredentialArgs(
@@ -100,28 +131,93 @@ class Triggers(pulumi.ComponentResource):
         ).name
 
     def _trigger(
-        self,
-        kind: str,
-        account: pulumi.Input[str],
-        event: gcp.cloudbuild.TriggerRepositoryEventConfigArgs,
-        substitutions: dict[str, str],
+        self, name: str, account: pulumi.Input[str], substitutions: dict[str, str], event: gcp.cloudbuild.TriggerArgs
     ) -> None:
+        """Register a trigger; `event` says when it builds what."""
         settings = self._settings
-        gcp.cloudbuild.Trigger(
-            f"{settings.name}-{kind}",
-            location=settings.region,
-            description=f"{kind} of the stack {settings.stack}",
-            filename="cloudbuild.yaml",
-            repository_event_config=event,
-            # A text changes no image and no machine.
-            ignored_files=["docs/**", "**/*.md"],
-            include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
-            service_account=account,
-            substitutions={
-                "_STACK": settings.stack,
-                "_REGION": settings.region,
-                "_ACCOUNT": f"{kind}-{settings.stack}",
-                **{name: value for name, value in substitutions.items() if value},
-            },
+        account_id = (names.previewer if substitutions["_ACTION"] == "preview" else names.deployer)(settings.stack)
+        event.location = settings.builds_in
+        event.description = f"{name} of the stack {settings.stack}"
+        event.service_account = account
+        event.substitutions = {
+            "_STACK": settings.stack,
+            "_REGION": settings.region,
+            "_ACCOUNT": account_id,
+            **{key: value for key, value in substitutions.items() if value},
+        }
+        trigger = gcp.cloudbuild.Trigger(f"{settings.name}-{name}", event, opts=self._child())
+        self._triggers.append(trigger)
+
+    def _by_the_calendar(
+        self,
+        action: str,
+        cron: str,
+        account: pulumi.Input[str],
+        substitutions: dict[str, str],
+        repository: pulumi.Input[str],
+    ) -> None:
+        """Start a build by a message that Cloud Scheduler sends: nobody needs the right to start builds for it."""
+        settings = self._settings
+        topic = gcp.pubsub.Topic(f"{settings.name}-{action}", opts=self._child())
+        self._trigger(
+            action,
+            account,
+            substitutions,
+            gcp.cloudbuild.TriggerArgs(
+                pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=topic.id),
+                source_to_build=gcp.cloudbuild.TriggerSourceToBuildArgs(
+                    repository=repository, ref=f"refs/heads/{settings.branch}", repo_type="GITHUB"
+                ),
+                git_file_source=gcp.cloudbuild.TriggerGitFileSourceArgs(
+                    path=FILE, repository=repository, revision=f"refs/heads/{settings.branch}", repo_type="GITHUB"
+                ),
+            ),
+        )
+        gcp.cloudscheduler.Job(
+            f"{settings.name}-{action}",
+            region=settings.builds_in,
+            description=f"{action} of the stack {settings.stack}",
+            schedule=cron,
+            time_zone="Etc/UTC",
+            pubsub_target=gcp.cloudscheduler.JobPubsubTargetArgs(
+                topic_name=topic.id, data=base64.b64encode(action.encode()).decode()
+            ),
+            opts=self._child(),
+        )
+
+    def _tell_of_failures(self, channels: Sequence[pulumi.Input[str]]) -> None:
+        """Alert on what a failed build writes into its log: Cloud Build has no metric of them."""
+        title = "a build failed"
+        ids = pulumi.Output.all(*(trigger.trigger_id for trigger in self._triggers)).apply(
+            lambda found: " OR ".join(f'"{identifier}"' for identifier in found)
+        )
+        gcp.monitoring.AlertPolicy(
+            f"{self._settings.name}-build-failed",
+            display_name=f"{self._settings.name}: {title}",
+            combiner="OR",
+            conditions=[
+                gcp.monitoring.AlertPolicyConditionArgs(
+                    display_name=title,
+                    condition_matched_log=gcp.monitoring.AlertPolicyConditionConditionMatchedLogArgs(
+                        # The last lines of a build that failed or took too long, and our own steps' last sentence.
+                        filter=pulumi.Output.format(
+                            'resource.type="build" AND resource.labels.build_trigger_id=({0}) AND '
+                            'textPayload=~"^(ERROR: (build step|context deadline)|TIMEOUT)|: pipeline: "',
+                            ids,
+                        )
+                    ),
+                )
+            ],
+            notification_channels=list(channels),
+            documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
+                content=f"{title}. docs/operations.md says what it means and what to do.", mime_type="text/markdown"
+            ),
+            alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(
+                # One message for the several lines of one build.
+                notification_rate_limit=gcp.monitoring.AlertPolicyAlertStrategyNotificationRateLimitArgs(
+                    period="1800s"
+                ),
+                auto_close="86400s",
+            ),
             opts=self._child(),
         )

@@ -117,8 +117,8 @@ def https(settings: Settings) -> Iterator[str]:
 
 def certificates(settings: Settings) -> Iterator[str]:
     """Check that there is a name where it is to be proved by a DNS record."""
-    if settings.certificates == "dns" and not settings.https and not settings.domains:
-        yield "certificates is 'dns' and there are no domains: set https and domains, or remove certificates."
+    if settings.certificates != "load-balancer" and not settings.https:
+        yield f"certificates is {settings.certificates!r} and https is false: set https and domains, or remove it."
 
 
 def sign_in(settings: Settings) -> Iterator[str]:
@@ -143,6 +143,8 @@ def sign_in(settings: Settings) -> Iterator[str]:
             )
     if settings.single:
         yield "iapMembers need the balancer and topology is single: remove them, or set topology to fleet."
+    elif settings.https and not settings.redirect_http:
+        yield "iapMembers need HTTPS and redirectHttp is false, which serves HTTP too: set it to true."
     elif not settings.https:
         yield "iapMembers need HTTPS and https is false: set it to true and add a name of yours to domains."
 

@@ -19,7 +19,6 @@ def pipeline(settings: Settings) -> Iterator[str]:
         for key, value in (
             ("repository", settings.repository),
             ("commentSecret", settings.comment_secret),
-            ("schedule", settings.schedule),
         ):
             if value:
                 yield f"{key} is {value!r} and pipeline is false: set pipeline to true, or remove {key}."
@@ -28,10 +27,6 @@ def pipeline(settings: Settings) -> Iterator[str]:
         yield f"repository is {settings.repository!r}: write OWNER/NAME, as in its address on GitHub after github.com/."
     if settings.build_region and not names.REGION.fullmatch(settings.build_region):
         yield f"buildRegion is {settings.build_region!r}: expected a region such as us-central1."
-    if settings.schedule and not settings.repository:
-        yield f"schedule is {settings.schedule!r} and repository is not set: builds are started by a trigger of one."
-    if settings.schedule and len(settings.schedule.split()) != 5:
-        yield f"schedule is {settings.schedule!r}: expected five fields as in cron, such as 0 4 1,15 * *."
     if not _BRANCH.fullmatch(settings.branch):
         yield f"branch is {settings.branch!r}: write the name of one branch, such as main."
     for key, value in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -70,10 +71,11 @@ def sizes(settings: Settings) -> Iterator[str]:
         )
     for plan in plans(settings):
         if plan.update_sec > LONGEST_UPDATE_SEC:
+            enough = math.ceil(plan.max_size * BATCH_SEC / LONGEST_UPDATE_SEC)
             yield (
-                f"maxSurge is {settings.max_surge} and {_camel(plan.name)}Max {plan.max_size}: an update takes some "
-                f"{plan.update_sec // 60} minutes, and the pipeline waits for {LONGEST_UPDATE_SEC // 60}: set maxSurge "
-                f"to {-(-plan.max_size * BATCH_SEC // LONGEST_UPDATE_SEC)} or more, or to 0."
+                f"maxSurge is {settings.max_surge}, with which {plan.name}'s {plan.max_size} machines need some "
+                f"{plan.update_sec // 60} minutes to become new ones, and the pipeline waits for "
+                f"{LONGEST_UPDATE_SEC // 60}: set it to {enough} or more, or to 0 for a quarter of each group."
             )
 
 
@@ -107,7 +109,3 @@ def renewal(settings: Settings) -> Iterator[str]:
     """Check the date of the last renewal."""
     if settings.refreshed and not _DATE.fullmatch(settings.refreshed):
         yield f"refreshed is {settings.refreshed!r}: write a date such as 2026-11-30; `make renew` does."
-
-
-def _camel(name: str) -> str:
-    return {"on-demand": "onDemand"}.get(name, name)

@@ -46,7 +46,11 @@ def _parts(settings: Settings, sizes: list[tuple[GroupPlan, int]]) -> dict[str, 
         "images": _IMAGE_GB * prices.IMAGE_GB_MONTH,
     }
     if not settings.image:
-        return {name: round(value, 2) for name, value in zones.items()}
+        # Addresses are kept for DNS before there is anything that answers at them.
+        addresses = (2 if settings.ipv6 and not settings.single else 1) * prices.UNUSED_ADDRESS_HOUR
+        return {
+            name: round(value, 2) for name, value in {**zones, "addresses": addresses * prices.HOURS_PER_MONTH}.items()
+        }
     machines = [(machine_month(settings, plan.spot), size) for plan, size in sizes]
     known = all(price is not None for price, _ in machines)
     parts: dict[str, float | None] = {

@@ -38,6 +38,7 @@ ARMOR_POLICY_MONTH = 5.00
 ARMOR_RULE_MONTH = 1.00
 ARMOR_MILLION_REQUESTS = 0.75
 
+UNUSED_ADDRESS_HOUR = 0.01  # assumed: one that is reserved and at which nothing answers
 EXTERNAL_ADDRESS_HOUR = 0.005  # assumed: a static address in use; the balancer's own are free
 DNS_ZONE_MONTH = 0.20  # assumed
 INTERNET_GIB = 0.12  # assumed: premium tier, the first TiB, to most of the world

@@ -87,6 +87,20 @@ class Cloud:
             known["email"] = f"{given['accountId']}@{project}.iam.gserviceaccount.com"
             known["member"] = f"serviceAccount:{known['email']}"
             known["id"] = known["name"] = f"projects/{project}/serviceAccounts/{known['email']}"
+        if resource.kind == "cloudbuild.Trigger":
+            known["triggerId"] = _suffix(identity)
+        if resource.kind == "projects.ServiceIdentity":
+            agent = given["service"].split(".")[0]
+            known["email"] = f"service-{PROJECT_NUMBER}@gcp-sa-{agent}.iam.gserviceaccount.com"
+            known["member"] = f"serviceAccount:{known['email']}"
+        if resource.kind == "certificatemanager.DnsAuthorization":
+            known["dnsResourceRecords"] = [
+                {
+                    "name": f"_acme-challenge.{given['domain']}.",
+                    "type": "CNAME",
+                    "data": f"{_suffix(identity)}.authorize.certificatemanager.goog.",
+                }
+            ]
         if resource.kind == "artifactregistry.Repository":
             location, repository = given.get("location", region), given["repositoryId"]
             known["name"] = repository

@@ -37,11 +37,23 @@ class Mutation:
         for file in project.root.glob("Pulumi*.yaml"):
             shutil.copy(file, folder)
         target = folder / self.file
-        text = "\n" + target.read_text("utf-8")
-        count = text.count("\n" + self.old)
-        assert count == 1, f"{self.file} has these lines {count} times:\n{self.old}"
-        target.write_text(text.replace("\n" + self.old, "\n" + self.new).removeprefix("\n"), "utf-8")
+        target.write_text(self._changed(target.read_text("utf-8")), "utf-8")
         return Project(folder)
+
+    def _changed(self, text: str) -> str:
+        """Replace the lines, whatever their indentation is in the source."""
+        lines, old, new = text.splitlines(), self.old.splitlines(), self.new.splitlines()
+        bare = [line.strip() for line in lines]
+        sought = [line.strip() for line in old]
+        found = [at for at in range(len(lines)) if bare[at : at + len(old)] == sought]
+        assert len(found) == 1, f"{self.file} has these lines {len(found)} times:\n{self.old}"
+        deeper = _indent(lines[found[0]]) - _indent(old[0])
+        moved = [" " * max(0, _indent(line) + deeper) + line.strip() for line in new]
+        return "\n".join([*lines[: found[0]], *moved, *lines[found[0] + len(old) :]]) + "\n"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def read(file: Path = FILE) -> list[Mutation]:

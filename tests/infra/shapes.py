@@ -41,6 +41,14 @@ SHAPES = {
     "cloudbuild.Trigger": Shape(
         "cloudbuild", "v1", "BuildTrigger", {"ignoredFiles": "ignoredFiles", "substitutions": "substitutions"}
     ),
+    "certificatemanager.Certificate": Shape("certificatemanager", "v1", "Certificate"),
+    "certificatemanager.CertificateMap": Shape("certificatemanager", "v1", "CertificateMap"),
+    "certificatemanager.CertificateMapEntry": Shape(
+        "certificatemanager", "v1", "CertificateMapEntry", {"map": _IN_THE_ADDRESS}
+    ),
+    "certificatemanager.DnsAuthorization": Shape("certificatemanager", "v1", "DnsAuthorization"),
+    "cloudscheduler.Job": Shape("cloudscheduler", "v1", "Job"),
+    "pubsub.Topic": Shape("pubsub", "v1", "Topic"),
     "cloudbuildv2.Connection": Shape("cloudbuild", "v2", "Connection"),
     "cloudbuildv2.Repository": Shape("cloudbuild", "v2", "Repository", {"parentConnection": _IN_THE_ADDRESS}),
     "compute.Address": _compute("Address"),
@@ -122,4 +130,7 @@ SHAPES = {
 
 def has_shape(kind: str) -> bool:
     """Return whether a kind has fields: a grant is a part of a policy, and an API that is on has only its name."""
-    return not kind.endswith(("IAMMember", "IamMember")) and kind != "projects.Service"
+    return not kind.endswith(("IAMMember", "IamMember")) and kind not in (
+        "projects.Service",
+        "projects.ServiceIdentity",
+    )

@@ -113,7 +113,7 @@ def test_the_machines_run_the_container_with_exactly_the_flags_of_the_images_tes
 def test_a_stopping_container_has_its_time_and_systemd_waits_for_it() -> None:
     unit = cloud_init.unit(deployed())
     stop_sec = container.stop_timeout_sec()
-    assert f"ExecStop=/usr/bin/docker stop --time={stop_sec} classifier\n" in unit
+    assert f"ExecStop=/usr/bin/docker stop -t {stop_sec} classifier\n" in unit
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert stop_sec < int(patience) < container.SPOT_NOTICE_SEC
 

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from infra import container
-from infra.settings import SettingError, Settings
+from infra.configuration import SettingError, from_config
+from infra.plans import plans
+from infra.settings import Settings
 from tests.conftest import REPOSITORY
 
 DIGEST = "us-central1-docker.pkg.dev/my-project/classifier-dev/classifier@sha256:" + "0" * 64
@@ -18,7 +20,7 @@ LEAST = {"allowlist": ["203.0.113.0/24"]}
 def settings(stack: str = "dev", project: str = "my-project", region: str = "us-central1", **config: Any) -> Settings:
     """Return settings from configuration values as Pulumi hands them over: text, or JSON for lists."""
     values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**LEAST, **config}.items()}
-    return Settings.from_config(values, stack=stack, project=project, region=region)
+    return from_config(values, stack=stack, project=project, region=region)
 
 
 def mistakes(**config: Any) -> list[str]:
@@ -30,9 +32,9 @@ def mistakes(**config: Any) -> list[str]:
 def test_project_region_and_allowlist_are_all_that_a_person_must_set() -> None:
     found = settings()
     assert (found.topology, found.machine_type, found.image) == ("fleet", "e2-medium", "")
-    assert [(plan.name, plan.min_size, plan.max_size) for plan in found.groups] == [("spot", 1, 3)]
+    assert [(plan.name, plan.min_size, plan.max_size) for plan in plans(found)] == [("spot", 1, 3)]
     with pytest.raises(SettingError) as nothing:
-        Settings.from_config({}, stack="dev", project="", region="")
+        from_config({}, stack="dev", project="", region="")
     assert [line.split(" ")[0] for line in str(nothing.value).splitlines()] == [
         "gcp:project",
         "gcp:region",
@@ -42,6 +44,7 @@ def test_project_region_and_allowlist_are_all_that_a_person_must_set() -> None:
 
 # What was configured -> how its one sentence begins, and a part of its remedy.
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
+    ({"project": "example.com:my-project"}, "gcp:project is 'example.com:my-project'", "without a domain."),
     ({"project": "12345678"}, "gcp:project is '12345678'", "expected a project's id"),
     ({"region": "us-central1-a"}, "gcp:region is 'us-central1-a', which is a zone", "write its region, us-central1."),
     ({"region": "Iowa"}, "gcp:region is 'Iowa'", "such as us-central1"),
@@ -63,6 +66,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"allowlist": ["203.0.113.7"]}, "allowlist holds '203.0.113.7' without", "write 203.0.113.7/32."),
     ({"allowlist": ["203.0.113.7/24"]}, "allowlist holds '203.0.113.7/24', which has bits", "write 203.0.113.0/24"),
     ({"allowlist": ["10.0.0.0/8"]}, "allowlist holds '10.0.0.0/8', a range that never comes", "public address"),
+    ({"allowlist": ["100.64.1.0/24"]}, "allowlist holds '100.64.1.0/24', a range that never comes", "public address"),
+    ({"allowlist": ["fd7a::/16"]}, "allowlist holds 'fd7a::/16', a range that never comes", "public address"),
     ({"allowlist": ["203.0.113.0/24"] * 2}, "allowlist holds '203.0.113.0/24' 2 times", "once is enough"),
     ({"allowlist": ["2001:db8::/32"], "topology": "single"}, "allowlist holds '2001:db8::/32' and", "write an IPv4"),
     # What runs is what was tested.
@@ -94,6 +99,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"drainSec": 18}, "drainSec is 18 and requestTimeoutSec 10, and a Spot machine ends 30 s", "27 at most"),
     ({"drainSec": 8}, "drainSec is 8 and the balancer needs up to 8 s", "set it to 9 or more"),
     ({"rateFile": "no/such.json"}, "rateFile is 'no/such.json' and cannot be read", "python -m loadtest rate"),
+    ({"spotMax": 400, "maxSurge": 3}, "maxSurge is 3, with which spot's 400 machines need some 402 minutes", "to 20"),
+    ({"refreshed": "yesterday"}, "refreshed is 'yesterday'", "such as 2026-11-30"),
     # The balancer.
     ({"https": "true"}, "https is true and domains is empty", "domains[0]"),
     ({"domains": ["a.example.com"]}, "domains holds a.example.com and https is false", "set https to true"),
@@ -105,17 +112,29 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
         "https and domains need",
         "topology to fleet",
     ),
+    ({"certificates": "dns"}, "certificates is 'dns' and https is false", "set https and domains"),
     ({"iapMembers": ["group:team@example.com"]}, "iapMembers need HTTPS", "set it to true"),
+    ({"iapClientId": "x", "iapClientSecret": "y"}, "iapClientId is set and iapMembers is empty", "name who may"),
     (
         {"topology": "single", "iapMembers": ["group:a@example.com"]},
         "iapMembers need the balancer",
         "topology to fleet",
     ),
-    ({"wafRules": ["sqli"]}, "wafRules holds 'sqli'", "sqli-v33-stable"),
+    ({"wafRules": ["sqli"]}, "wafRules holds 'sqli'", "sqli-v422-stable"),
     ({"topology": "single", "wafRules": ["sqli-v33-stable"]}, "wafRules need the balancer", "topology to fleet"),
     # Who hears of it.
     ({"alertEmails": ["me"]}, "alertEmails holds 'me'", "such as team@example.com"),
-    ({"monthlyBudgetUsd": 50}, "monthlyBudgetUsd is 50 and billingAccount is not set", "gcloud billing"),
+    ({"monthlyBudget": 50}, "monthlyBudget is 50 and billingAccount is not set", "gcloud billing"),
+    ({"alertEmails": ["a@example.com"] * 2}, "alertEmails holds 'a@example.com' 2 times", "once is enough"),
+    (
+        {
+            "monthlyBudget": 50,
+            "billingAccount": "012345-6789AB-CDEF01",
+            "alertEmails": [f"{name}@example.com" for name in "abcdef"],
+        },
+        "alertEmails holds 6 addresses and a budget tells 5",
+        "the address of a group",
+    ),
     ({"billingAccount": "mine"}, "billingAccount is 'mine'", "XXXXXX-XXXXXX-XXXXXX"),
 ]
 
@@ -155,17 +174,17 @@ def test_everybody_may_knock_where_signing_in_decides() -> None:
 
 def test_the_on_demand_group_grows_only_where_spot_machines_cannot_be_had() -> None:
     """It grows at a higher load, which is reached only when the Spot group no longer grows."""
-    on_demand, spot = settings(onDemandMin=2, onDemandMax=6).groups
+    on_demand, spot = plans(settings(onDemandMin=2, onDemandMax=6))
     assert (on_demand.spot, spot.spot) == (False, True)
     assert spot.scale_at < on_demand.scale_at < 1
-    (alone,) = settings(onDemandMin=2, onDemandMax=6, spotMax=0).groups
+    (alone,) = plans(settings(onDemandMin=2, onDemandMax=6, spotMax=0))
     assert alone.scale_at == spot.scale_at
 
 
 def test_a_single_machine_is_one_group_of_one() -> None:
-    (plan,) = settings(topology="single").groups
-    assert (plan.spot, plan.min_size, plan.max_size, plan.fixed) == (True, 1, 1, True)
-    (plan,) = settings(topology="single", onDemandMin=1, onDemandMax=1).groups
+    (plan,) = plans(settings(topology="single"))
+    assert (plan.spot, plan.min_size, plan.max_size) == (True, 1, 1)
+    (plan,) = plans(settings(topology="single", onDemandMin=1, onDemandMax=1))
     assert not plan.spot
 
 
@@ -229,10 +248,10 @@ def test_a_committed_stack_needs_only_what_its_comments_say(stack: str) -> None:
     found = settings(stack=stack, **config)
     if stack == "dev":
         assert (found.machine_type, found.disk_gb, found.https) == ("e2-medium", 30, False)
-        assert [plan.spot for plan in found.groups] == [True]
+        assert [plan.spot for plan in plans(found)] == [True]
     else:
         assert found.machine.billed_cpus == found.machine.cpus, "dedicated cores"
-        assert [plan.spot for plan in found.groups] == [False, True]
+        assert [plan.spot for plan in plans(found)] == [False, True]
         assert found.https
 
 

@@ -101,23 +101,25 @@ def one_client_takes_all_capacity(deployment: Deployment) -> Iterator[str]:
 
 @prevents
 def sign_in_is_skipped(deployment: Deployment) -> Iterator[str]:
-    """Where sign-in is asked for, every backend demands it, and exactly the named members pass."""
+    """Where sign-in is asked for, every backend demands it, and exactly the named members pass, at our names alone."""
     members = set(deployment.setting("iapMembers") or [])
-    grants = deployment.of("iap.WebBackendServiceIamMember")
+    domains = deployment.setting("domains") or []
     for backend in deployment.of("compute.BackendService"):
         if bool(members) != bool(values(backend.inputs, "iap.enabled") == [True]):
             yield f"{backend}: sign-in is {backend.inputs.get('iap')} for the members {sorted(members)}"
-        granted = {g.inputs["member"] for g in grants if g.inputs["webBackendService"] == backend.outputs["name"]}
-        if granted != members:
-            yield f"{backend} lets in {sorted(granted)}, asked for were {sorted(members)}"
-    for grant in grants:
-        if grant.inputs["role"] != "roles/iap.httpsResourceAccessor":
-            yield f"{grant} grants {grant.inputs['role']}"
+    granted = {
+        (grant.inputs["member"], *values(grant.inputs, "condition.expression"))
+        for grant in deployment.of("projects.IAMMember")
+        if grant.inputs["role"] == "roles/iap.httpsResourceAccessor"
+    }
+    wanted = {(member, f'request.host == "{domain}"') for member in members for domain in domains}
+    if granted != wanted:
+        yield f"sign-in lets in {sorted(granted)}, asked for were {sorted(wanted)}"
 
 
 @prevents
 def pictures_travel_in_the_clear(deployment: Deployment) -> Iterator[str]:
-    """With HTTPS on, port 80 only leads to port 443, and old versions of TLS are refused."""
+    """With HTTPS on, port 80 only leads to port 443, unless HTTP is asked for, and old versions of TLS are refused."""
     if not deployment.setting("https"):
         return
     for rule in deployment.of("compute.GlobalForwardingRule"):
@@ -126,6 +128,8 @@ def pictures_travel_in_the_clear(deployment: Deployment) -> Iterator[str]:
         if rule.inputs["portRange"] == "443":
             if proxy.kind != "compute.TargetHttpsProxy":
                 yield f"{rule} answers port 443 by {proxy}"
+        elif not deployment.setting("redirectHttp"):
+            continue
         elif values(url_map.inputs, "defaultUrlRedirect.httpsRedirect") != [True]:
             yield f"{rule} serves port {rule.inputs['portRange']} by {url_map}, which is no redirection"
         elif values(url_map.inputs, "defaultUrlRedirect.stripQuery") != [False]:
@@ -138,3 +142,16 @@ def pictures_travel_in_the_clear(deployment: Deployment) -> Iterator[str]:
             yield f"{proxy} accepts every version of TLS"
         elif deployment.referenced(proxy, "sslPolicy").inputs.get("minTlsVersion") not in ("TLS_1_2", "TLS_1_3"):
             yield f"{proxy} accepts old versions of TLS"
+
+
+@prevents
+def http_leads_to_https_before_that_answers(deployment: Deployment) -> Iterator[str]:
+    """Where HTTPS is turned on, port 443 is there before port 80 begins to lead to it."""
+    secure, plain = (
+        [rule for rule in deployment.of("compute.GlobalForwardingRule") if rule.inputs["portRange"] == port]
+        for port in ("443", "80")
+    )
+    for rule in plain:
+        for first in secure:
+            if first.urn not in deployment.upstream(rule):
+                yield f"{rule} may be changed before {first} is there"

@@ -124,12 +124,22 @@ def client_sees_the_end_of_a_spot_machine(deployment: Deployment) -> Iterator[st
 
 @prevents
 def overload_ejects_healthy_machines(deployment: Deployment) -> Iterator[str]:
-    """Outlier detection acts on gateway errors only, and leaves at least half of the fleet in service."""
+    """Outlier detection acts on gateway errors only, and leaves at least half of the fleet in service.
+
+    Only what arrives counts: the provider drops zeros in this block (TFP resource_compute_backend_service.go,
+    IsEmptyValue), and Google's defaults are 100 for ejection by the rate of success and 0 for consecutive errors.
+    """
+    largest = sum(
+        values([s.inputs for s in deployment.of("compute.RegionAutoscaler")], "[].autoscalingPolicy.maxReplicas")
+    )
     for backend in deployment.of("compute.BackendService"):
         outliers = backend.inputs.get("outlierDetection", {})
-        for rule in ("enforcingConsecutiveErrors", "enforcingSuccessRate"):
-            if outliers.get(rule, 100) != 0:
-                yield f"{backend}: {rule} is {outliers.get(rule)}"
+        if dropped := sorted(key for key, value in outliers.items() if value in (0, False, "", [], {})):
+            yield f"{backend}: the provider drops {dropped}, which are zero or empty"
+        if outliers.get("enforcingConsecutiveErrors"):
+            yield f"{backend}: enforcingConsecutiveErrors is {outliers['enforcingConsecutiveErrors']}"
+        if not outliers.get("successRateMinimumHosts", 5) > largest:
+            yield f"{backend}: {outliers.get('successRateMinimumHosts', 5)} machines may be ejected by success rate"
         if not outliers.get("enforcingConsecutiveGatewayFailure", 0) > 0:
             yield f"{backend}: a machine that answers only 502 stays in service"
         if outliers.get("maxEjectionPercent", 100) > 50:
@@ -139,16 +149,43 @@ def overload_ejects_healthy_machines(deployment: Deployment) -> Iterator[str]:
 @prevents
 def new_domain_takes_the_others_down(deployment: Deployment) -> Iterator[str]:
     """A certificate cannot change: with two domains in it, adding one replaces it, and none is served for an hour."""
-    served: list[str] = []
-    for certificate in deployment.of("compute.ManagedSslCertificate"):
+    certificates = deployment.of("compute.ManagedSslCertificate", "certificatemanager.Certificate")
+    served: dict[str, list[str]] = {}
+    for certificate in certificates:
         domains = values(certificate.inputs, "managed.domains[]")
-        served += domains
+        served.setdefault(certificate.kind, []).extend(domains)
         if len(domains) != 1:
             yield f"{certificate} is for {domains}"
     wanted = deployment.setting("domains") or []
-    if deployment.of("compute.TargetHttpsProxy") and sorted(served) != sorted(wanted):
-        yield f"certificates are for {sorted(served)}, wanted are {sorted(wanted)}"
-    attached = {link for proxy in deployment.of("compute.TargetHttpsProxy") for link in proxy.inputs["sslCertificates"]}
-    for certificate in deployment.of("compute.ManagedSslCertificate"):
+    for proxy in deployment.of("compute.TargetHttpsProxy"):
+        by_map = proxy.inputs.get("certificateMap")
+        kind = "certificatemanager.Certificate" if by_map else "compute.ManagedSslCertificate"
+        if sorted(served.get(kind, [])) != sorted(wanted):
+            yield f"{proxy} has certificates for {sorted(served.get(kind, []))}, wanted are {sorted(wanted)}"
+        if by_map and not by_map.startswith("//certificatemanager.googleapis.com/projects/"):
+            yield f"{proxy} takes its certificates from {by_map}, which is no address of a map"
+    attached = {
+        link
+        for proxy in deployment.of("compute.TargetHttpsProxy")
+        for link in proxy.inputs.get("sslCertificates") or []
+    }
+    entries = deployment.of("certificatemanager.CertificateMapEntry")
+    attached |= {link for entry in entries for link in entry.inputs["certificates"]}
+    for certificate in certificates:
         if not attached & certificate.identifiers:
-            yield f"{certificate} is attached to no proxy, and is never issued"
+            yield f"{certificate} is attached to nothing, and is never served"
+    for certificate in deployment.of("certificatemanager.Certificate"):
+        if not values(certificate.inputs, "managed.dnsAuthorizations[]"):
+            yield f"{certificate} waits for its name to lead to the balancer"
+
+
+@prevents
+def names_of_the_service_are_lost(deployment: Deployment) -> Iterator[str]:
+    """What other people's DNS and allowlists name, and all ways back, go only by a deliberate act."""
+    kept = ("compute.Address", "compute.GlobalAddress")
+    for resource in deployment.custom:
+        images = resource.kind == "artifactregistry.Repository" and resource.inputs["repositoryId"].endswith(
+            deployment.stack
+        )
+        if (resource.kind in kept or images) and not resource.options.get("protect"):
+            yield f"{resource} is not protected"

@@ -127,6 +127,16 @@ def spot_machines_are_moved_or_cannot_be_had(deployment: Deployment) -> Iterator
 
 
 @prevents
+def repair_never_finds_a_machine(deployment: Deployment) -> Iterator[str]:
+    """A preempted machine is a repair, tried in its old zone for ever unless another is allowed; EVEN allows none."""
+    for group in deployment.of("compute.RegionInstanceGroupManager"):
+        anywhere = values(group.inputs, "instanceLifecyclePolicy.onRepair.allowChangingZone") == ["YES"]
+        shape = group.inputs.get("distributionPolicyTargetShape")
+        if anywhere == (shape == "EVEN"):
+            yield f"{group} of the shape {shape} repairs in {'any zone' if anywhere else 'the same zone only'}"
+
+
+@prevents
 def no_machine_is_left(deployment: Deployment) -> Iterator[str]:
     """Some group keeps a machine at all times, in zones of the stack's region."""
     groups = deployment.of("compute.RegionInstanceGroupManager")

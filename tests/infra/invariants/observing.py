@@ -22,7 +22,12 @@ _CONDITION = re.compile(
     r"""(?:metric|resource)\.labels?\.["']?(?P<label>\w+)["']?\s*(?P<operator>=|:|=~)\s*"""
     r"""(?P<function>starts_with\()?["'](?P<value>[^"']*)["']"""
 )
-_USER_METRIC = re.compile(r"logging\.googleapis\.com/user/(?P<name>[\w.-]+)")
+# A log-based metric, as filters and as PromQL write its name.
+_USER_METRIC = re.compile(r"logging(?:\.googleapis\.com/user/|_googleapis_com:user_)(?P<name>[\w.-]+)")
+_RESOURCE_TYPE = re.compile(r"""resource\.type\s*=\s*["'](?P<type>\w+)["']""")
+# Monitoring's own resource types, of those that this program could mean
+# (https://cloud.google.com/monitoring/api/resources). gce_instance_group is one of Logging's only.
+_MONITORED = {"gce_instance", "global", "https_lb_rule", "instance_group", "uptime_url"}
 
 
 def _filters(deployment: Deployment) -> Iterator[tuple[Resource, str]]:
@@ -32,7 +37,7 @@ def _filters(deployment: Deployment) -> Iterator[tuple[Resource, str]]:
         if resource.kind == "monitoring.Dashboard":
             inputs = json.loads(resource.inputs["dashboardJson"])
         for path, value in walk(inputs):
-            if re.search(r"(^|\.)(filter|denominatorFilter)$", path):
+            if re.search(r"(^|\.)(filter|denominatorFilter|query)$", path):
                 yield resource, value
 
 
@@ -42,8 +47,8 @@ def alert_or_chart_watches_what_does_not_exist(deployment: Deployment) -> Iterat
     for resource, text in _filters(deployment):
         for match in _CONDITION.finditer(text):
             label, value = match["label"], match["value"]
-            if label not in _LABELS:
-                continue
+            if label not in _LABELS or (resource.kind == "logging.Metric" and not deployment.setting("image")):
+                continue  # the metric is a foundation, older than any group
             kind, key, ending = _LABELS[label]
             names = [f"{made.outputs[key]}{ending}" for made in deployment.of(kind)]
             exact = match["operator"] == "=" and not match["function"]
@@ -84,7 +89,7 @@ def nobody_hears_the_alarm(deployment: Deployment) -> Iterator[str]:
 
 @prevents
 def breakdown_raises_no_alarm(deployment: Deployment) -> Iterator[str]:
-    """A fleet is watched for slow answers, errors, unhealthy machines and from outside; one machine for its absence."""
+    """A fleet is watched for slow answers, errors, dead machines, size, from outside; one machine for its absence."""
     if not deployment.setting("image"):
         return
     text = "\n".join(text for resource, text in _filters(deployment) if resource.kind == "monitoring.AlertPolicy")
@@ -94,12 +99,77 @@ def breakdown_raises_no_alarm(deployment: Deployment) -> Iterator[str]:
         needed = [
             "loadbalancing.googleapis.com/https/backend_latencies",
             "loadbalancing.googleapis.com/https/request_count",
-            "logging.googleapis.com/user/",
+            "logging_googleapis_com:user_",
+            *(["compute.googleapis.com/instance_group/size"] if _can_grow(deployment) else []),
             "monitoring.googleapis.com/uptime_check/check_passed",
         ]
     for metric in needed:
         if metric not in text:
             yield f"no alert watches {metric}"
+
+
+def _can_grow(deployment: Deployment) -> bool:
+    policies = values([scaler.inputs for scaler in deployment.of("compute.RegionAutoscaler")], "[].autoscalingPolicy")
+    return any(policy["maxReplicas"] > policy["minReplicas"] for policy in policies)
+
+
+@prevents
+def alert_is_refused(deployment: Deployment) -> Iterator[str]:
+    """Google takes an alert only on a metric that it knows, of a resource that Monitoring has.
+
+    A log-based metric is unknown for ten minutes (404, terraform-provider-google#11102): only a PromQL condition may
+    come earlier, and only without validation. Its series are of the resource "global" (400 for another).
+    """
+    for policy in deployment.of("monitoring.AlertPolicy"):
+        for condition in values(policy.inputs, "conditions[]"):
+            text = json.dumps(condition)
+            promql = condition.get("conditionPrometheusQueryLanguage")
+            if "logging" in text and _USER_METRIC.search(text):
+                if not promql or promql.get("disableMetricValidation") is not True:
+                    yield f"{policy} needs a metric of which Google does not know yet"
+                elif 'monitored_resource="global"' not in promql["query"]:
+                    yield f"{policy} asks for other series than those of a log-based metric: {promql['query']}"
+            if not condition.get("conditionMatchedLog"):
+                for match in _RESOURCE_TYPE.finditer(text.replace('\\"', '"')):
+                    if match["type"] not in _MONITORED:
+                        yield f"{policy} is about {match['type']}, which is no resource of Monitoring's"
+    for metric in deployment.of("logging.Metric"):
+        if not re.fullmatch(r"\w+", metric.outputs["name"]):
+            yield f"{metric} has a name that PromQL writes otherwise: {metric.outputs['name']}"
+        labels = {label["key"] for label in values(metric.inputs, "metricDescriptor.labels[]")}
+        if labels != set(metric.inputs.get("labelExtractors", {})) or "group" not in labels:
+            yield f"{metric} loses its group's name: its labels are {sorted(labels)}"
+
+
+@prevents
+def machine_is_counted_twice(deployment: Deployment) -> Iterator[str]:
+    """Of the probes of a fleet only the readiness check writes the log from which unhealthy machines are counted."""
+    backends = deployment.of("compute.BackendService")
+    readiness = {deployment.referenced(backend, "healthChecks").urn for backend in backends}
+    for check in deployment.of("compute.HealthCheck"):
+        logs = values(check.inputs, "logConfig.enable") == [True]
+        if readiness and logs != (check.urn in readiness):
+            yield f"{check} {'writes' if logs else 'does not write'} a log"
+
+
+@prevents
+def dashboard_is_changed_for_ever(deployment: Deployment) -> Iterator[str]:
+    """Google leaves out zeros and empty lists, and the provider compares to the letter."""
+    for dashboard in deployment.of("monitoring.Dashboard"):
+        for path, value in walk(json.loads(dashboard.inputs["dashboardJson"])):
+            if value in (0, "", [], {}, False, None):
+                yield f"{dashboard}: {path} is {value!r}, which Google leaves out"
+
+
+@prevents
+def budget_is_refused(deployment: Deployment) -> Iterator[str]:
+    """Google takes five channels at most, and no currency but the billing account's."""
+    for budget in deployment.of("billing.Budget"):
+        if currency := values(budget.inputs, "amount.specifiedAmount.currencyCode"):
+            yield f"{budget} is in {currency}, the billing account may be in another"
+        channels = values(budget.inputs, "allUpdatesRule.monitoringNotificationChannels[]")
+        if len(channels) > 5:
+            yield f"{budget} tells {len(channels)} channels"
 
 
 @prevents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,3 +92,43 @@ def container_runs_with_other_rights_than_tested(deployment: Deployment) -> Iter
             yield f"{template} runs the container without {sorted(lacking)}"
         if other := {option for option in options - tested if option.split("=")[0] not in harmless}:
             yield f"{template} runs the container with {sorted(other)}"
+
+
+@prevents
+def stack_reads_another_s_state(deployment: Deployment) -> Iterator[str]:
+    """The state's bucket holds every stack of a project: who builds for one reads and writes that one's objects."""
+    stack = re.escape(deployment.stack)
+    own = re.compile(
+        rf"(\.pulumi/\w+(/organization)?/[\w-]+/{stack}[./]|rollout/{stack}/|\.pulumi/meta\.yaml$|source/$)"
+    )
+    for grant in deployment.of("storage.BucketIAMMember"):
+        if grant.inputs["role"] == "roles/storage.legacyBucketReader":  # names only
+            continue
+        (condition,) = values(grant.inputs, "condition.expression") or [""]
+        objects = re.findall(r'resource\.name\.startsWith\("projects/_/buckets/[\w-]+/objects/([^"]*)"\)', condition)
+        if not objects or condition.count("||") != len(objects) - 1 or condition.count("||") > 12:
+            yield f"{grant} grants {grant.inputs['role']} by the condition {condition!r}"
+        for beginning in objects:
+            if not own.match(beginning):
+                yield f"{grant} reaches {beginning}"
+    for grant in deployment.of("kms.CryptoKeyIAMMember"):
+        if not grant.inputs["cryptoKeyId"].endswith(f"/state-{deployment.stack}"):
+            yield f"{grant} opens the secrets of {grant.inputs['cryptoKeyId']}"
+
+
+@prevents
+def grant_is_refused_for_an_account_that_is_not_there(deployment: Deployment) -> Iterator[str]:
+    """Google's own accounts are made with the first use of a service, or by asking for them."""
+    agents = {identity.outputs["member"]: identity.urn for identity in deployment.of("projects.ServiceIdentity")}
+    for grant, member, _ in _grants(deployment):
+        if "@gcp-sa-" in member and agents.get(member) not in deployment.upstream(grant):
+            yield f"{grant} is for {member}, which may not be there yet"
+
+
+@prevents
+def container_asks_for_the_machine_s_token(deployment: Deployment) -> Iterator[str]:
+    """Google's metadata server gives it to whoever asks, and resolves names by which data can leave."""
+    for template in deployment.of("compute.InstanceTemplate"):
+        before = machine.of(template).unit.split("ExecStart=")[0]
+        if "DOCKER-USER -d 169.254.169.254 -j DROP" not in before:
+            yield f"{template} lets its container ask the metadata server"

@@ -65,14 +65,24 @@ def capacity_is_lost_during_an_update(deployment: Deployment) -> Iterator[str]:
 
 @prevents
 def bad_image_looks_deployed(deployment: Deployment) -> Iterator[str]:
-    """The deployment waits until the new machines are healthy, for as long as a rolling update may take."""
+    """A deployment waits until the new machines are healthy; where it does not, the pipeline does."""
     for group in deployment.of("compute.RegionInstanceGroupManager"):
         waits = (group.inputs.get("waitForInstances"), group.inputs.get("waitForInstancesStatus"))
-        if waits != (True, "UPDATED"):
+        if waits != (deployment.setting("waitForInstances"), "UPDATED"):
             yield f"{group} waits by {waits}"
-        timeouts = group.options.get("customTimeouts", {})
-        if not {"create", "update"} <= timeouts.keys():
-            yield f"{group} waits for the provider's default time, not for {sorted(timeouts)}"
+        if "create" not in group.options.get("customTimeouts", {}):
+            yield f"{group} waits for the provider's default time to be made"
+
+
+@prevents
+def update_takes_hours(deployment: Deployment) -> Iterator[str]:
+    """Batches of some three minutes fit into the hour that the pipeline waits for."""
+    for scaler in deployment.of("compute.RegionAutoscaler"):
+        group = deployment.referenced(scaler, "target")
+        most = scaler.inputs["autoscalingPolicy"]["maxReplicas"]
+        surge = group.inputs["updatePolicy"]["maxSurgeFixed"]
+        if not most <= 20 * surge:
+            yield f"{group} updates {most} machines in batches of {surge}"
 
 
 @prevents
@@ -126,13 +136,22 @@ def group_keeps_the_old_template(deployment: Deployment) -> Iterator[str]:
 
 @prevents
 def size_and_autoscaler_undo_each_other(deployment: Deployment) -> Iterator[str]:
-    """A group has a size or an autoscaler (terraform-google-vm#64), and the autoscaler can scale."""
+    """A group starts with its smallest size, which is the autoscaler's from then on, also where it is fixed.
+
+    Without a size the first deployment waits for nothing, and a group that takes another's place is empty when traffic
+    moves. A size that changes is refused while there is an autoscaler (412, terraform-google-vm#64).
+    """
     scalers = deployment.of("compute.RegionAutoscaler")
+    single = deployment.setting("topology") == "single"
     for group in deployment.of("compute.RegionInstanceGroupManager"):
-        sized = group.inputs.get("targetSize") is not None
         scaled = [scaler for scaler in scalers if scaler.inputs["target"] == group.outputs["id"]]
-        if sized + len(scaled) != 1:
-            yield f"{group} has the size {group.inputs.get('targetSize')} and {len(scaled)} autoscalers"
+        least = [scaler.inputs["autoscalingPolicy"]["minReplicas"] for scaler in scaled]
+        if len(scaled) != (0 if single else 1):
+            yield f"{group} has {len(scaled)} autoscalers"
+        if [group.inputs.get("targetSize")] != (least or [1]):
+            yield f"{group} starts with {group.inputs.get('targetSize')} machines, its autoscaler with {least}"
+        if scaled and "targetSize" not in group.options.get("ignoreChanges", []):
+            yield f"{group} is resized against its autoscaler"
     for scaler in scalers:
         low, high = (scaler.inputs["autoscalingPolicy"][key] for key in ("minReplicas", "maxReplicas"))
         if not 1 <= low <= high:
@@ -148,9 +167,10 @@ def destroy_takes_an_api_from_the_whole_project(deployment: Deployment) -> Itera
 
 # The API that makes the resources of a module of the SDK.
 _APIS = {
-    "artifactregistry": "artifactregistry", "billing": "billingbudgets", "cloudbuild": "cloudbuild",
-    "cloudbuildv2": "cloudbuild", "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms",
-    "logging": "logging", "monitoring": "monitoring", "projects": "cloudresourcemanager",
+    "artifactregistry": "artifactregistry", "billing": "billingbudgets", "certificatemanager": "certificatemanager",
+    "cloudbuild": "cloudbuild", "cloudbuildv2": "cloudbuild", "cloudscheduler": "cloudscheduler",
+    "compute": "compute", "dns": "dns", "iap": "iap", "kms": "cloudkms",
+    "logging": "logging", "monitoring": "monitoring", "projects": "cloudresourcemanager", "pubsub": "pubsub",
     "secretmanager": "secretmanager", "serviceaccount": "iam", "storage": "storage",
 }  # fmt: skip
 
@@ -167,6 +187,8 @@ def resource_is_made_before_its_api_is_on(deployment: Deployment) -> Iterator[st
         if resource.kind in ("projects.Service", *_OLDER_THAN_THE_STACK) or resource.type.startswith("pulumi:"):
             continue
         api = f"{_APIS.get(module, module)}.googleapis.com"
+        if resource.kind == "projects.ServiceIdentity":
+            api = resource.inputs["service"]
         if api not in services:
             yield f"{resource} needs {api}, which the stack does not enable"
         elif services[api] not in deployment.upstream(resource):
