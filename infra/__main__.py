@@ -26,13 +26,16 @@ from infra.apis import Apis
 from infra.armor import Armor
 from infra.balancer import Balancer
 from infra.budget import Budget
+from infra.build_alert import BuildAlert
 from infra.certificates import Certificates
 from infra.channels import Channels
 from infra.cost import estimate
 from infra.direct_access import DirectAccess
-from infra.fleet import PORT_NAME, Fleet, Machine
+from infra.fleet import PORT_NAME, Fleet
 from infra.health_log import HealthLog
 from infra.identity import Identity
+from infra.instance_template import Machine
+from infra.mirror import Mirror
 from infra.monitoring import BalancerMetrics, Monitoring
 from infra.network import Network
 from infra.pipeline import Pipeline
@@ -98,14 +101,22 @@ class Foundations:
                 after=self.apis,
             )
             if settings.repository:
-                Triggers(
-                    settings,
-                    deployer=self.pipeline.deployer.id,
-                    previewer=self.pipeline.previewer.id,
-                    channels=self.channels,
-                    # The first build must not start before its account may do what it needs.
-                    after=[*self.apis, *self.pipeline.rights],
-                )
+                self._builds(settings)
+
+    def _builds(self, settings: Settings) -> None:
+        accounts = {"pipeline": self.pipeline.deployer, "preview": self.pipeline.previewer}
+        rights = [*self.pipeline.rights]
+        if settings.mirror:
+            readers = {who: account.member for who, account in accounts.items()}
+            rights += Mirror(settings, readers=readers, after=self.apis).readers
+        triggers = Triggers(
+            settings,
+            deployer=self.pipeline.deployer.id,
+            previewer=self.pipeline.previewer.id,
+            # The first build must not start before its account may do what it needs.
+            after=[*self.apis, *rights],
+        )
+        BuildAlert(settings, triggers=triggers.ids, channels=self.channels, after=self.apis)
 
 
 def fleet(settings: Settings, base: Foundations) -> dict[str, Any]:

@@ -29,6 +29,9 @@ ALLOWLIST_PRIORITY = 1000
 # Where `make submit` puts the files of a checkout, in the state's bucket; they are removed after a week.
 SUBMITTED_SOURCES = "source/"
 
+# The components that a build makes and changes; all others are foundations, which only a person's `make up` touches.
+DEPLOYED_COMPONENTS = ("Armor", "Balancer", "DirectAccess", "Fleet", "Monitoring")
+
 # What each `pulumi up` must be given again, from the outputs of the one before: a bare one knows neither.
 CARRIED = ("image", "refreshed")
 
@@ -46,6 +49,11 @@ def registry(project: str, region: str, stack: str) -> str:
 def pull_request_repository(stack: str) -> str:
     """Return the name of the repository to which pull requests push, and from which no machine reads."""
     return f"{prefix(stack)}-pull-requests"
+
+
+def mirror(stack: str) -> str:
+    """Return the name of the repository that mirrors Docker Hub for a stack's builds."""
+    return f"{prefix(stack)}-docker-hub"
 
 
 def deployer(stack: str) -> str:

@@ -174,6 +174,9 @@ class Settings:
         setting_types.BOOLEAN,
         "Whether builds renew the machines twice a month, with the same image, and look for drift each night.",
     )
+    mirror: bool = setting(
+        False, setting_types.BOOLEAN, "Whether builds take Docker Hub's images from a mirror in this project."
+    )
     github_token_secret: str = setting(
         "", setting_types.TEXT, "Secret with the token of the connection that the stack makes."
     )
@@ -204,6 +207,11 @@ class Settings:
     def registry(self) -> str:
         """Return the repository's address, without a protocol."""
         return names.registry(self.project, self.region, self.stack)
+
+    @property
+    def mirror_address(self) -> str:
+        """Return the address of the mirror of Docker Hub, without a protocol."""
+        return f"{self.region}-docker.pkg.dev/{self.project}/{names.mirror(self.stack)}"
 
     @property
     def state_bucket(self) -> str:

@@ -12,13 +12,15 @@ from infra import names
 from infra.settings import Settings
 
 FILE = "cloudbuild.yaml"
+# For what is done without a new image.
+FLEET_FILE = "cloudbuild-fleet.yaml"
 # What builds do by themselves, at which hours (UTC): new machines for the same image, with the system's newest release,
 # and a look at what was changed by hand.
 SCHEDULE = {"renew": "0 4 1,15 * *", "drift": "0 3 * * *"}
 
 
 class Triggers(pulumi.ComponentResource):
-    """The connection to GitHub, the repository, the triggers, and who is told when a build fails."""
+    """The connection to GitHub, the repository and the triggers; `ids` are the triggers'."""
 
     def __init__(
         self,
@@ -26,7 +28,6 @@ class Triggers(pulumi.ComponentResource):
         *,
         deployer: pulumi.Input[str],
         previewer: pulumi.Input[str],
-        channels: Sequence[pulumi.Input[str]],
         after: Sequence[pulumi.Resource],
     ) -> None:
         """Register them.
@@ -35,7 +36,6 @@ class Triggers(pulumi.ComponentResource):
             settings: the stack's, with a repository.
             deployer: full name of the account that builds pushes.
             previewer: full name of the account that builds pull requests.
-            channels: names of the channels that hear of a failed build.
             after: what must be there before; the accounts' rights above all.
         """
         super().__init__("classifier:infra:Triggers", settings.name)
@@ -50,11 +50,10 @@ class Triggers(pulumi.ComponentResource):
             opts=self._child(),
         )
         branch = f"^{settings.branch}$"
-        images = {"_ACTION": "deploy", "_REPOSITORY": settings.name}
         self._trigger(
             "pipeline",
             deployer,
-            images,
+            {"_ACTION": "deploy", "_REPOSITORY": settings.name},
             gcp.cloudbuild.TriggerArgs(
                 filename=FILE,
                 repository_event_config=gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
@@ -88,8 +87,8 @@ class Triggers(pulumi.ComponentResource):
         )
         if settings.maintenance:
             for action, cron in SCHEDULE.items():
-                self._by_the_calendar(action, cron, deployer, {**images, "_ACTION": action}, repository.id)
-        self._tell_of_failures(channels)
+                self._by_the_calendar(action, cron, deployer, repository.id)
+        self.ids = [trigger.trigger_id for trigger in self._triggers]
         self.register_outputs({})
 
     def _child(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -139,12 +138,14 @@ class Triggers(pulumi.ComponentResource):
         event.location = settings.builds_in
         event.description = f"{name} of the stack {settings.stack}"
         event.service_account = account
-        event.substitutions = {
+        given = {
             "_STACK": settings.stack,
             "_REGION": settings.region,
             "_ACCOUNT": account_id,
-            **{key: value for key, value in substitutions.items() if value},
+            "_MIRROR": f"{settings.mirror_address}/" if settings.mirror else "",
+            **substitutions,
         }
+        event.substitutions = {key: value for key, value in given.items() if value}
         trigger = gcp.cloudbuild.Trigger(f"{settings.name}-{name}", event, opts=self._child())
         self._triggers.append(trigger)
 
@@ -153,7 +154,6 @@ class Triggers(pulumi.ComponentResource):
         action: str,
         cron: str,
         account: pulumi.Input[str],
-        substitutions: dict[str, str],
         repository: pulumi.Input[str],
     ) -> None:
         """Start a build by a message that Cloud Scheduler sends: nobody needs the right to start builds for it."""
@@ -162,14 +162,14 @@ class Triggers(pulumi.ComponentResource):
         self._trigger(
             action,
             account,
-            substitutions,
+            {"_ACTION": action},
             gcp.cloudbuild.TriggerArgs(
                 pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=topic.id),
                 source_to_build=gcp.cloudbuild.TriggerSourceToBuildArgs(
                     repository=repository, ref=f"refs/heads/{settings.branch}", repo_type="GITHUB"
                 ),
                 git_file_source=gcp.cloudbuild.TriggerGitFileSourceArgs(
-                    path=FILE, repository=repository, revision=f"refs/heads/{settings.branch}", repo_type="GITHUB"
+                    path=FLEET_FILE, repository=repository, revision=f"refs/heads/{settings.branch}", repo_type="GITHUB"
                 ),
             ),
         )
@@ -181,43 +181,6 @@ class Triggers(pulumi.ComponentResource):
             time_zone="Etc/UTC",
             pubsub_target=gcp.cloudscheduler.JobPubsubTargetArgs(
                 topic_name=topic.id, data=base64.b64encode(action.encode()).decode()
-            ),
-            opts=self._child(),
-        )
-
-    def _tell_of_failures(self, channels: Sequence[pulumi.Input[str]]) -> None:
-        """Alert on what a failed build writes into its log: Cloud Build has no metric of them."""
-        title = "a build failed"
-        ids = pulumi.Output.all(*(trigger.trigger_id for trigger in self._triggers)).apply(
-            lambda found: " OR ".join(f'"{identifier}"' for identifier in found)
-        )
-        gcp.monitoring.AlertPolicy(
-            f"{self._settings.name}-build-failed",
-            display_name=f"{self._settings.name}: {title}",
-            combiner="OR",
-            conditions=[
-                gcp.monitoring.AlertPolicyConditionArgs(
-                    display_name=title,
-                    condition_matched_log=gcp.monitoring.AlertPolicyConditionConditionMatchedLogArgs(
-                        # The last lines of a build that failed or took too long, and our own steps' last sentence.
-                        filter=pulumi.Output.format(
-                            'resource.type="build" AND resource.labels.build_trigger_id=({0}) AND '
-                            'textPayload=~"^(ERROR: (build step|context deadline)|TIMEOUT)|: pipeline: "',
-                            ids,
-                        )
-                    ),
-                )
-            ],
-            notification_channels=list(channels),
-            documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
-                content=f"{title}. docs/operations.md says what it means and what to do.", mime_type="text/markdown"
-            ),
-            alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(
-                # One message for the several lines of one build.
-                notification_rate_limit=gcp.monitoring.AlertPolicyAlertStrategyNotificationRateLimitArgs(
-                    period="1800s"
-                ),
-                auto_close="86400s",
             ),
             opts=self._child(),
         )

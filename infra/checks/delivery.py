@@ -19,6 +19,7 @@ def pipeline(settings: Settings) -> Iterator[str]:
         for key, value in (
             ("repository", settings.repository),
             ("commentSecret", settings.comment_secret),
+            ("mirror", settings.mirror),
         ):
             if value:
                 yield f"{key} is {value!r} and pipeline is false: set pipeline to true, or remove {key}."

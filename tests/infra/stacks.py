@@ -112,6 +112,7 @@ VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "HTTP as well, until the certificates are there": ("https", {"redirectHttp": False}),
     "both kinds of certificates": ("https", {"certificates": "both"}),
     "a client of one's own for the sign-in": ("iap", {"iapClientId": "client", "iapClientSecret": "secret"}),
+    "a mirror of Docker Hub": ("pipeline", {"mirror": True}),
     "builds elsewhere": ("pipeline", {"buildRegion": "europe-west1"}),
     "no builds by the calendar": ("pipeline", {"maintenance": False}),
     "a pipeline without a repository": (
