@@ -14,7 +14,7 @@ from infra.settings import Settings
 # What a rollout may take: one there and one back, with their tests, fit into the pipeline's time (cloudbuild.yaml).
 LONGEST_UPDATE_SEC = 3600
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2})?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2})?")
 
 
 def machine(settings: Settings) -> Iterator[str]:
