@@ -18,7 +18,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run infra test image image-test image-compare lint format bench loadtest requirements clean
-.PHONY: bootstrap up release-check deploy submit rollback
+.PHONY: bootstrap up release-check deploy submit promote rollback renew drift destroy pin
 
 help:  ## Explain the targets
 	@echo "make TARGET"
@@ -68,13 +68,15 @@ else
 	@$(PY) -m loadtest run --host "$(HOST)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)
 endif
 
-# What cloudbuild.yaml does, and what comes before it (docs/pipeline.md).
+# What cloudbuild.yaml does, and what comes before and after it (docs/pipeline.md).
 STACK ?= dev
-bootstrap:  ## Make what Pulumi needs first (PROJECT=, REGION=; STACK=, ALLOWLIST=, DRY_RUN=1)
-	@PROJECT='$(PROJECT)' REGION='$(REGION)' STACK='$(STACK)' ALLOWLIST='$(ALLOWLIST)' DRY_RUN='$(DRY_RUN)' pipeline/bootstrap.sh
+FROM ?= dev
+ROLLOUT = STACK='$(STACK)' $(PY) -m pipeline.rollout
+bootstrap: $(VENV)/pipeline.stamp  ## Make what Pulumi needs first (PROJECT=, REGION=; STACK=, ALLOWLIST=, PIPELINE=1, DRY_RUN=1)
+	@PROJECT='$(PROJECT)' REGION='$(REGION)' STACK='$(STACK)' ALLOWLIST='$(ALLOWLIST)' PIPELINE='$(PIPELINE)' DRY_RUN='$(DRY_RUN)' $(PY) -m pipeline.bootstrap
 
-up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=)
-	@STACK='$(STACK)' $(PY) -m pipeline.rollout up
+up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=, GIVE_UP=1)
+	@GIVE_UP='$(GIVE_UP)' $(ROLLOUT) up
 
 release-check: $(VENV)/pipeline.stamp  ## Every gate of the pipeline, on this machine (MODEL=local for models/resnet18)
 	@MODEL='$(MODEL)' $(PY) -m pipeline.steps check
@@ -85,8 +87,23 @@ deploy: $(VENV)/pipeline.stamp  ## The whole pipeline from this machine, without
 submit: $(VENV)/pipeline.stamp  ## The whole pipeline on Cloud Build, from this checkout (STACK=)
 	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps submit
 
+promote: $(VENV)/pipeline.stamp  ## The image of another stack, as it is (FROM=dev STACK=prod)
+	@FROM='$(FROM)' $(ROLLOUT) promote
+
 rollback: $(VENV)/pipeline.stamp  ## The image that ran before, or IMAGE=...@sha256:... (STACK=)
-	@STACK='$(STACK)' IMAGE='$(filter-out classifier:latest,$(IMAGE))' $(PY) -m pipeline.rollout rollback
+	@IMAGE='$(filter-out classifier:latest,$(IMAGE))' $(ROLLOUT) rollback
+
+renew: $(VENV)/pipeline.stamp  ## New machines for the same image, with the system's newest release (STACK=)
+	@$(ROLLOUT) renew
+
+drift: $(VENV)/pipeline.stamp  ## Fail where somebody has changed by hand what the pipeline manages (STACK=)
+	@$(ROLLOUT) drift
+
+destroy: $(VENV)/pipeline.stamp  ## Take the stack away, after saying what goes and asking (STACK=)
+	@YES='$(YES)' $(ROLLOUT) destroy
+
+pin: $(VENV)/pipeline.stamp  ## Pin the images that builds use, by the digests that their registries name
+	@$(PY) -m pipeline.pin
 
 requirements:  ## Write the pinned requirement files again (needs pip-tools)
 	requirements/compile.sh
