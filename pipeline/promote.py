@@ -1,8 +1,9 @@
 """One image from one stack's repository to another's, as it is: what was tested there is what runs here.
 
 `python -m pipeline.promote IMAGE HOST/PROJECT/REPOSITORY` does that much by hand; `make promote` goes on with a
-rollout. The Docker Engine carries it, signed in to both registries. What the rollout asks of an image is left in
-.pipeline, as the steps `start` and `push` leave it for an image that was built.
+rollout. gcloud copies it from registry to registry, byte for byte, where Docker would pack anew what it had unpacked:
+under another digest, it would be another image. What the rollout asks of it is left in .pipeline, as the steps `start`
+and `push` leave it for an image that was built.
 """
 
 from __future__ import annotations
@@ -33,19 +34,21 @@ def promote(image: str, registry: str) -> str:
     """
     image = images.by_digest(image)
     target = images.moved(image, registry)
-    _pull(image)
     extract(image)
     if not _holds(target):
         # The digest in the tag: the same commit may have been built twice, and what a tag leaves is cleared away.
         name, _, digest = target.partition("@sha256:")
         tag = f"{name}:{commit(image)}-{digest[:12]}"
-        _engine("tag", image, tag)
-        if commands.run([_docker(), "push", tag]).code:
-            raise Stop(f"{tag} cannot be pushed, see above: sign in with `gcloud auth configure-docker`.")
+        result = commands.run(["gcloud", "container", "images", "add-tag", image, tag, "--quiet"])
+        if result.code:
+            raise Stop(
+                f"{image} cannot be copied to {tag}: {result.last_words} Your account reads the one repository and "
+                "writes the other. Nothing was deployed."
+            )
         if not _holds(target):
             raise Stop(
-                f"{registry} has {image} under another digest, since this Docker packed its layers anew: copy it as it "
-                f"is, `crane copy {image} {tag}`, and promote it again. Nothing was deployed."
+                f"{tag} has another digest than {image}, so that it is not what was tested: copy it as it is, "
+                f"`crane copy {image} {tag}`, and promote it again. Nothing was deployed."
             )
     (LEFT / "digest").write_text(f"{target}\n")
     say(f"promote: {target}")
@@ -67,7 +70,7 @@ def extract(image: str) -> None:
     container = created.output.split()[-1]
     try:
         if subprocess.run([_EXTRACT, container], check=False).returncode:
-            raise Stop(f"{image} cannot be tested, see above: it was not deployed.")
+            raise Stop(f"{image} cannot be tested, see above. Nothing was deployed.")
     finally:
         _engine("rm", container)
 
@@ -89,7 +92,7 @@ def _pull(image: str) -> None:
     if result.code:
         raise Stop(
             f"{image} cannot be pulled ({result.last_words}): does it still exist, and is Docker signed in, with "
-            "`gcloud auth configure-docker`? Nothing was pushed or changed."
+            "`gcloud auth configure-docker HOST`? Nothing was deployed."
         )
 
 

@@ -277,6 +277,8 @@ def gcloud_commands() -> list[list[str]]:
     found += [["secrets", "versions", "access", "latest", "--secret=name"]]
     found += [["artifacts", "docker", "images", "describe", "europe-west1-docker.pkg.dev/p/r/i@sha256:" + "0" * 64]]
     found += [["storage", "ls", "gs://some-bucket/"]]
+    image, tag = f"europe-west1-docker.pkg.dev/p/r/i@sha256:{'0' * 64}", "europe-west1-docker.pkg.dev/p/q/i:tag"
+    found += [["container", "images", "add-tag", image, tag, "--quiet"]]
     found = [[*command, "--project=my-project"] for command in found]
     dry = subprocess.run(
         ["pipeline/bootstrap.sh", "--dry-run"],

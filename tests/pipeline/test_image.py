@@ -16,7 +16,7 @@ import pytest
 from pipeline import answers
 from service import classifier
 from tests.conftest import REPOSITORY, missing
-from tests.container.conftest import BASE, DOCKER, base, context, docker, engine, inspect  # noqa: F401  # fixtures
+from tests.container.conftest import DOCKER, base, context, docker, engine, inspect  # noqa: F401  # fixtures
 from tests.container.test_audit import Database, database  # noqa: F401  # a fixture
 from tests.pipeline.conftest import COMMIT, complaint, python, run
 from tests.pipeline.registry import Registry, started
@@ -37,8 +37,10 @@ def folder(context: Path, base: str, tmp_path_factory: pytest.TempPathFactory) -
     """A checkout with a model in models/resnet18 and the pipeline's scripts."""
     folder = tmp_path_factory.mktemp("pipeline") / "checkout"
     shutil.copytree(context, folder)
-    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "cloudbuild.yaml", folder)
+    for name in ("infra", "pipeline"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"):
+        shutil.copy(REPOSITORY / name, folder)
     return folder
 
 
@@ -210,8 +212,15 @@ class TestUnfit:
         assert "known-answer test failed: samples/" in sentence
         assert sentence.endswith("Nothing was pushed or changed.")
 
-    def test_one_that_holds_a_shell(self, built: str, step: Step, registry: Registry, tmp_path: Path) -> None:
-        derived(built, registry, tmp_path, "2" * 40, f"COPY --from={BASE} /bin/sh /usr/bin/sh")
+    def test_one_that_holds_a_shell(
+        self,
+        built: str,
+        base: str,  # noqa: F811  # the fixture
+        step: Step,
+        registry: Registry,
+        tmp_path: Path,
+    ) -> None:
+        derived(built, registry, tmp_path, "2" * 40, f"COPY --from={base} /bin/sh /usr/bin/sh")
         sentence = complaint(step("bash", "pipeline/start.sh", COMMIT="2" * 40))
         assert sentence.startswith("the image must not run: it holds the program sh.")
 
@@ -259,6 +268,15 @@ def test_a_pull_request_leaves_the_main_branchs_layers_alone(step: Step, built: 
     assert result.returncode == 0, result.stderr[-2000:]
     assert registry.digest("my-project/classifier-dev/cache/image", "latest") == before
     assert registry.tags("my-project/classifier-dev-pull-requests/cache/image") == ["latest"]
+
+
+def test_a_cache_that_the_registry_forgot_is_made_anew(step: Step, built: str, registry: Registry) -> None:
+    """As its cleanup rule does to all that lies below cache/."""
+    registry.forget("my-project/classifier-dev/cache/image")
+    assert registry.tags("my-project/classifier-dev/cache/image") == []
+    result = step("bash", "pipeline/build.sh")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert registry.tags("my-project/classifier-dev/cache/image") == ["latest"]
 
 
 @pytest.fixture
