@@ -3,7 +3,8 @@
 #   docker build .                          the official weights, built and checked here
 #   docker build --build-arg MODEL=local .  the bundle in models/resnet18 (own classes; no network to the weights)
 #
-# All stages start from one image, so that what is compiled for it runs on it.
+# All stages start from one image, so that what is compiled for it runs on it. `make pin` pins it by its digest, and
+# brings in Debian's patches with a newer one.
 ARG BASE=python:3.11-slim-bookworm
 ARG MODEL=official
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
+from infra import names
 from pipeline.errors import Stop
-
-_DIGEST = re.compile(r"[a-z0-9.:-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
 
 
 def by_digest(image: str) -> str:
@@ -19,7 +16,7 @@ def by_digest(image: str) -> str:
         raise Stop(
             "no image was given: run the step `push` first, or give IMAGE=HOST/PROJECT/REPOSITORY/classifier@sha256:..."
         )
-    if not _DIGEST.fullmatch(image):
+    if not names.IMAGE.fullmatch(image):
         raise Stop(
             f"the image is {image!r}: expected a digest, HOST/PROJECT/REPOSITORY/classifier@sha256:..., since a tag "
             "can move under a running fleet. The step `push` prints it. The fleet runs on unchanged."

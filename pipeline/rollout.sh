@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step `rollout`: the environment for rollout.py, then rollout.py. usage: pipeline/rollout.sh [preview|deploy|rollback]
+# Step `rollout`: the environment for rollout.py, then rollout.py. usage: pipeline/rollout.sh ACTION
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! .venv/bin/python -c 'import dns, locust, pulumi_gcp' 2>/dev/null; then

@@ -24,7 +24,7 @@ container/run.sh "$(image)" --detach --name $name "${where[@]}" >/dev/null ||
   stop "the image does not start: see above. Nothing was pushed or changed."
 
 code=0
-engine exec --interactive $name python3 - <pipeline/inside.py || code=$?
+engine exec --interactive $name python3 - <pipeline/container_probe.py || code=$?
 if [ $code = 9 ]; then exit 1; fi # it has said why
 if [ $code != 0 ]; then
   engine logs --tail 20 $name >&2 || true
@@ -37,9 +37,7 @@ case " $limits " in *" 0 "* | *"<nil>"* | *" -1 "*)
   stop "the image runs without limits of memory or processes ($limits): see container/run.flags. Nothing was pushed or changed." ;;
 esac
 
-engine cp $name:/app/sbom.cdx.json $left/sbom.cdx.json >/dev/null
-engine cp $name:/app/models/resnet18/manifest.json $left/manifest.json >/dev/null
-engine cp $name:/app/models/resnet18/samples $left/samples >/dev/null
+pipeline/extract.sh $name
 case ${NETWORK:-} in
   "") echo "http://$(engine port $name 8080/tcp | head -n 1)" ;;
   host) echo "http://127.0.0.1:$port" ;;

@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 
+from pipeline import pin
 from service.bundle import Bundle
 from tests.conftest import REPOSITORY, missing
 from tests.server import Server, free_port
 
-BASE = "python:3.11-slim-bookworm"
+# What all stages of the Dockerfile start from, as it is named there: by tag and, once it is pinned, digest.
+_REFERENCE = pin.references(REPOSITORY / "Dockerfile")[0]
+BASE = (REPOSITORY / "Dockerfile").read_text("utf-8")[_REFERENCE.start : _REFERENCE.end]
 DOCKER = os.environ.get("DOCKER", "docker")
 TAG = "classifier:image-test"
 COMMIT = "0123456789abcdef"
@@ -64,14 +67,20 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def base(engine: None) -> str:
-    """The image that the Dockerfile starts from: pulled, or made here where no registry can be reached."""
-    if docker("image", "inspect", BASE, check=False).returncode == 0:
+    """The image that the Dockerfile starts from: pulled, or made here where no registry can be reached.
+
+    What is made here has no digest of a registry, and so the tag alone for a name.
+    """
+    made = f"{_REFERENCE.name}:{_REFERENCE.tag}"
+    for name in (BASE, made):
+        if docker("image", "inspect", name, check=False).returncode == 0:
+            return name
+    if docker("pull", BASE, check=False).returncode == 0:
         return BASE
-    if docker("pull", BASE, check=False).returncode != 0:
-        if shutil.which("debootstrap") is None:
-            missing(f"{BASE} cannot be pulled and debootstrap is not installed")
-        subprocess.run([REPOSITORY / "tests" / "container" / "base.sh", BASE], check=True, env=_build_environment())
-    return BASE
+    if shutil.which("debootstrap") is None:
+        missing(f"{BASE} cannot be pulled and debootstrap is not installed")
+    subprocess.run([REPOSITORY / "tests" / "container" / "base.sh", made], check=True, env=_build_environment())
+    return made
 
 
 def _build_environment() -> dict[str, str]:
@@ -79,13 +88,13 @@ def _build_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def context(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout with a model in models/resnet18."""
+def context(base: str, digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout with a model in models/resnet18, that starts from the base image that there is."""
     folder = tmp_path_factory.mktemp("context")
     for name in ("container", "requirements", "service"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore"):
-        shutil.copy(REPOSITORY / name, folder)
+    shutil.copy(REPOSITORY / ".dockerignore", folder)
+    (folder / "Dockerfile").write_text((REPOSITORY / "Dockerfile").read_text("utf-8").replace(BASE, base))
     shutil.copytree(digits_bundle.path, folder / "models" / "resnet18")
     return folder
 

@@ -82,7 +82,8 @@ def tools(tmp_path: Path) -> Tools:
 def checkout(tmp_path: Path) -> Path:
     """A checkout of which the stack dev is committed: the scripts, and nothing else that a test would wait for."""
     folder = tmp_path / "checkout"
-    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("infra", "pipeline"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "cloudbuild.yaml", folder)
     (folder / "Pulumi.dev.yaml").write_text(STACK_FILE)
     return folder

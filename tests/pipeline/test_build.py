@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import pin
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import COMMIT, Tools, complaint, run
 
@@ -79,6 +80,35 @@ def test_without_a_registry_nothing_is_asked_or_pushed(folder: Path, tools: Tool
     found = build(folder, tools, REGISTRY="")
     assert set(found) == {"build"}  # nor does it matter for which machine it is
     assert sources(found["build"][0]) == []
+
+
+def test_docker_hubs_image_comes_through_the_mirror_under_its_full_name(folder: Path, tools: Tools) -> None:
+    (reference,) = pin.references(folder / "Dockerfile")
+    text = (folder / "Dockerfile").read_text()
+    pinned = f"{text[: reference.start]}python:3.11@sha256:{'1' * 64}{text[reference.end :]}"
+    (folder / "Dockerfile").write_text(pinned)
+    mirror = f"{REGISTRY}/docker-hub/"
+    (image,) = build(folder, tools, MIRROR=mirror)["build"]
+    assert f"BASE={mirror}library/python:3.11@sha256:{'1' * 64}" in image
+    tools.log.unlink()
+    assert "BASE=" not in json.dumps(build(folder, tools, MIRROR=""))
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_no_build(folder: Path, tools: Tools) -> None:
+    tools.say("push", err="denied\n", code=1)
+    tools.say("manifest", code=1)
+    result = run(["bash", "pipeline/build.sh"], folder, tools, **SETTINGS)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("cannot be written, so that the next build takes longer") == 2
+    assert len(tools.calls("build")) == 2
+
+
+def test_a_stage_with_pytorch_that_cannot_be_built_stops_the_build(folder: Path, tools: Tools) -> None:
+    tools.say("manifest", code=1)
+    tools.say("build", err="no space left\n", code=1)
+    result = run(["bash", "pipeline/build.sh"], folder, tools, **SETTINGS)
+    assert complaint(result) == "the image cannot be built: see above. Nothing was pushed or changed."
+    assert tools.calls("push") == []
 
 
 def test_an_image_that_the_fleet_cannot_run_is_not_built(folder: Path, tools: Tools) -> None:

@@ -1,4 +1,4 @@
-"""cloudbuild.yaml: valid to those who read it, and saying what it should. What the steps do is tested beside this."""
+"""The build configurations: valid to those who read them, and saying what they should. The steps are tested beside."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import door, steps
+from pipeline import door, registries, steps
 from pipeline.checkout import Place
 from tests.conftest import REPOSITORY
 
-FILE = REPOSITORY / "cloudbuild.yaml"
-BUILD = yaml.safe_load(FILE.read_text("utf-8"))
-STEPS = {step["id"]: step for step in BUILD["steps"]}
+FILE, FLEET_FILE = (REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"))
+BUILD, FLEET_BUILD = (yaml.safe_load(file.read_text("utf-8")) for file in (FILE, FLEET_FILE))
+STEPS, FLEET_STEPS = ({step["id"]: step for step in build["steps"]} for build in (BUILD, FLEET_BUILD))
+BOTH = pytest.mark.parametrize("build", [BUILD, FLEET_BUILD], ids=["cloudbuild.yaml", "cloudbuild-fleet.yaml"])
 
-GCLOUD, DOCKER, PYTHON = "gcr.io/cloud-builders/gcloud", "gcr.io/cloud-builders/docker", "python:3.11-bookworm"
+GCLOUD = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
+DOCKER = "gcr.io/cloud-builders/docker:latest"
+PYTHON = "${_MIRROR}library/python:3.11-bookworm"
 # The whole pipeline: step, image, command, what it waits for (None: the step before it).
 PIPELINE = [
     ("inputs", GCLOUD, "bash pipeline/inputs.sh", None),
@@ -33,7 +36,7 @@ PIPELINE = [
     ("load", PYTHON, "bash pipeline/load.sh", None),
     ("contents", PYTHON, ".venv/bin/python -m pipeline.contents", None),
     ("push", DOCKER, "bash pipeline/push.sh", None),
-    ("rollout", "pulumi/pulumi", "bash pipeline/rollout.sh $_ACTION", None),
+    ("rollout", "${_MIRROR}pulumi/pulumi", "bash pipeline/rollout.sh $_ACTION", None),
 ]
 # What Cloud Build itself fills in (https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values).
 BUILT_IN = {"PROJECT_ID", "COMMIT_SHA", "REPO_FULL_NAME"}
@@ -43,7 +46,7 @@ def test_every_steps_image_command_and_order() -> None:
     assert [
         (
             step["id"],
-            step["name"].partition(":3.")[0] if "pulumi" in step["name"] else step["name"],
+            step["name"].partition(":3." if "pulumi" in step["name"] else "@")[0],
             " ".join([step["entrypoint"], *step["args"]]),
             step.get("waitFor"),
         )
@@ -54,11 +57,44 @@ def test_every_steps_image_command_and_order() -> None:
 def test_the_engine_that_deploys_is_the_one_that_the_program_was_tested_with() -> None:
     pinned = re.search(r"^pulumi==(\S+)$", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
     assert pinned
-    assert STEPS["rollout"]["name"] == f"pulumi/pulumi:{pinned[1]}"
+    assert STEPS["rollout"]["name"].partition("@")[0] == f"${{_MIRROR}}pulumi/pulumi:{pinned[1]}"
 
 
-def test_every_script_that_a_step_runs_is_in_the_repository() -> None:
-    for step in BUILD["steps"]:
+def test_what_is_done_without_a_new_image_is_done_by_the_same_steps() -> None:
+    """But for what a pull request or an image gives them, and for the image's own steps."""
+    for name, step in FLEET_STEPS.items():
+        assert {**step, "env": None} == {**STEPS[name], "env": None}
+    assert list(FLEET_STEPS) == ["inputs", "rollout"]
+    for field in ("serviceAccount", "queueTtl", "tags"):
+        assert FLEET_BUILD[field] == BUILD[field]
+    assert set(FLEET_BUILD["options"]["env"]) < set(BUILD["options"]["env"])
+
+
+def test_a_build_that_makes_no_image_promises_none() -> None:
+    """Cloud Build ends with "failed to find one or more images after execution of build steps" otherwise."""
+    assert "images" not in FLEET_BUILD
+    assert "build" in STEPS
+    assert BUILD["images"]
+
+
+@BOTH
+def test_an_update_has_time_to_go_there_and_back(build: dict[str, Any]) -> None:
+    """The program refuses settings whose update would take more than an hour."""
+    (rollout,) = (step for step in build["steps"] if step["id"] == "rollout")
+    assert int(rollout["timeout"].removesuffix("s")) >= (2 * 60 + 15) * 60
+
+
+@BOTH
+def test_images_of_docker_hub_come_through_the_mirror_by_their_full_names(build: dict[str, Any]) -> None:
+    for step in build["steps"]:
+        host, path = registries.address(step["name"].removeprefix("${_MIRROR}").partition(":")[0])
+        assert (host == "registry-1.docker.io") == step["name"].startswith("${_MIRROR}")
+        assert path in step["name"]
+
+
+@BOTH
+def test_every_script_that_a_step_runs_is_in_the_repository(build: dict[str, Any]) -> None:
+    for step in build["steps"]:
         script = next(
             Path(word) if word.endswith(".sh") else Path(*word.split(".")).with_suffix(".py")
             for word in step["args"]
@@ -72,22 +108,24 @@ def used(value: Any) -> set[str]:
     return set(re.findall(r"\$\{?([A-Z_][A-Z0-9_]*)", json.dumps(value)))
 
 
-def test_substitutions_that_are_used_are_declared_and_the_reverse() -> None:
-    body = {key: value for key, value in BUILD.items() if key != "substitutions"}
-    assert used(body) - BUILT_IN == set(BUILD["substitutions"])
+@BOTH
+def test_substitutions_that_are_used_are_declared_and_the_reverse(build: dict[str, Any]) -> None:
+    body = {key: value for key, value in build.items() if key != "substitutions"}
+    assert used(body) - BUILT_IN == set(build["substitutions"])
 
 
-def test_no_step_has_more_time_than_the_build() -> None:
+@BOTH
+def test_no_step_has_more_time_than_the_build(build: dict[str, Any]) -> None:
     def seconds(text: str) -> int:
         return int(text.removesuffix("s"))
 
     ends: dict[str, int] = {}
     before: list[str] = []
-    for step in BUILD["steps"]:
+    for step in build["steps"]:
         began = max((ends[name] for name in step.get("waitFor", before)), default=0)
         ends[step["id"]] = began + seconds(step["timeout"])
         before = list(ends)
-    assert max(ends.values()) <= seconds(BUILD["timeout"]) <= 24 * 3600
+    assert max(ends.values()) <= seconds(build["timeout"]) <= 24 * 3600
 
 
 def test_the_image_is_tested_before_it_leaves_the_machine() -> None:
@@ -98,10 +136,11 @@ def test_the_image_is_tested_before_it_leaves_the_machine() -> None:
     assert order[-1] == "rollout"
 
 
-def test_logs_go_where_an_account_of_ones_own_may_write_them() -> None:
+@BOTH
+def test_logs_go_where_an_account_of_ones_own_may_write_them(build: dict[str, Any]) -> None:
     """With an account of one's own Cloud Build refuses builds without this option."""
-    assert BUILD["serviceAccount"]
-    assert BUILD["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+    assert build["serviceAccount"]
+    assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
 
 
 class Schema:
@@ -151,8 +190,9 @@ class Schema:
         return found
 
 
-def test_it_is_a_build_by_googles_own_schema() -> None:
-    assert Schema("cloudbuild.v1.json").mistakes(BUILD, "Build") == []
+@BOTH
+def test_it_is_a_build_by_googles_own_schema(build: dict[str, Any]) -> None:
+    assert Schema("cloudbuild.v1.json").mistakes(build, "Build") == []
 
 
 @pytest.mark.parametrize(
@@ -203,13 +243,14 @@ def load_with_gcloud(file: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_gcloud_itself_reads_it() -> None:
-    result = load_with_gcloud(FILE)
+@pytest.mark.parametrize(("file", "build"), [(FILE, BUILD), (FLEET_FILE, FLEET_BUILD)], ids=["deploy", "fleet"])
+def test_gcloud_itself_reads_it(file: Path, build: dict[str, Any]) -> None:
+    result = load_with_gcloud(file)
     assert result.returncode == 0, result.stderr[-2000:]
-    build = json.loads(result.stdout)
-    assert [step["id"] for step in build["steps"]] == list(STEPS)
-    assert build["substitutions"] == {**BUILD["substitutions"], "_REGION": "europe-west1"}
-    assert build["options"]["env"] == BUILD["options"]["env"]
+    found = json.loads(result.stdout)
+    assert [step["name"] for step in found["steps"]] == [step["name"] for step in build["steps"]]
+    assert found["substitutions"] == {**build["substitutions"], "_REGION": "europe-west1"}
+    assert found["options"]["env"] == build["options"]["env"]
 
 
 def test_gcloud_refuses_a_misspelt_field(tmp_path: Path) -> None:
@@ -236,6 +277,8 @@ def gcloud_commands() -> list[list[str]]:
     found += [["secrets", "versions", "access", "latest", "--secret=name"]]
     found += [["artifacts", "docker", "images", "describe", "europe-west1-docker.pkg.dev/p/r/i@sha256:" + "0" * 64]]
     found += [["storage", "ls", "gs://some-bucket/"]]
+    image, tag = f"europe-west1-docker.pkg.dev/p/r/i@sha256:{'0' * 64}", "europe-west1-docker.pkg.dev/p/q/i:tag"
+    found += [["container", "images", "add-tag", image, tag, "--quiet"]]
     found = [[*command, "--project=my-project"] for command in found]
     dry = subprocess.run(
         ["pipeline/bootstrap.sh", "--dry-run"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,61 +16,20 @@ import pytest
 from pipeline import answers
 from service import classifier
 from tests.conftest import REPOSITORY, missing
-from tests.container.conftest import BASE, DOCKER, base, context, docker, engine, inspect  # noqa: F401  # fixtures
+from tests.container.conftest import DOCKER, base, context, docker, engine, inspect  # noqa: F401  # fixtures
 from tests.container.test_audit import Database, database  # noqa: F401  # a fixture
 from tests.pipeline.conftest import COMMIT, complaint, python, run
-from tests.server import free_port
+from tests.pipeline.registry import Registry, started
 
 pytestmark = pytest.mark.image
 
 Step = Callable[..., subprocess.CompletedProcess[str]]
 
 
-class Registry:
-    """Debian's docker-registry, the one that Docker calls `registry`."""
-
-    def __init__(self, port: int) -> None:
-        self.host = f"localhost:{port}"
-
-    def tags(self, repository: str) -> list[str]:
-        with contextlib.suppress(urllib.error.HTTPError), self._get(f"{repository}/tags/list") as response:
-            return sorted(json.load(response)["tags"] or [])
-        return []
-
-    def digest(self, repository: str, tag: str) -> str:
-        kind = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-        with self._get(f"{repository}/manifests/{tag}", kind) as response:
-            found: str = response.headers["Docker-Content-Digest"]
-            return found
-
-    def _get(self, path: str, headers: dict[str, str] | None = None) -> contextlib.closing:  # type: ignore[type-arg]  # of a response
-        request = urllib.request.Request(f"http://{self.host}/v2/{path}", headers=headers or {})
-        return contextlib.closing(urllib.request.urlopen(request, timeout=10))
-
-
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        missing("docker-registry is not installed")
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/data\nhttp:\n  addr: 127.0.0.1:{port}\n"
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://localhost:{port}/v2/", timeout=5):
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError((folder / "log").read_text())
-        yield Registry(port)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with started(tmp_path_factory.mktemp("registry")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +37,10 @@ def folder(context: Path, base: str, tmp_path_factory: pytest.TempPathFactory) -
     """A checkout with a model in models/resnet18 and the pipeline's scripts."""
     folder = tmp_path_factory.mktemp("pipeline") / "checkout"
     shutil.copytree(context, folder)
-    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "cloudbuild.yaml", folder)
+    for name in ("infra", "pipeline"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"):
+        shutil.copy(REPOSITORY / name, folder)
     return folder
 
 
@@ -253,8 +212,15 @@ class TestUnfit:
         assert "known-answer test failed: samples/" in sentence
         assert sentence.endswith("Nothing was pushed or changed.")
 
-    def test_one_that_holds_a_shell(self, built: str, step: Step, registry: Registry, tmp_path: Path) -> None:
-        derived(built, registry, tmp_path, "2" * 40, f"COPY --from={BASE} /bin/sh /usr/bin/sh")
+    def test_one_that_holds_a_shell(
+        self,
+        built: str,
+        base: str,  # noqa: F811  # the fixture
+        step: Step,
+        registry: Registry,
+        tmp_path: Path,
+    ) -> None:
+        derived(built, registry, tmp_path, "2" * 40, f"COPY --from={base} /bin/sh /usr/bin/sh")
         sentence = complaint(step("bash", "pipeline/start.sh", COMMIT="2" * 40))
         assert sentence.startswith("the image must not run: it holds the program sh.")
 
@@ -302,6 +268,15 @@ def test_a_pull_request_leaves_the_main_branchs_layers_alone(step: Step, built: 
     assert result.returncode == 0, result.stderr[-2000:]
     assert registry.digest("my-project/classifier-dev/cache/image", "latest") == before
     assert registry.tags("my-project/classifier-dev-pull-requests/cache/image") == ["latest"]
+
+
+def test_a_cache_that_the_registry_forgot_is_made_anew(step: Step, built: str, registry: Registry) -> None:
+    """As its cleanup rule does to all that lies below cache/."""
+    registry.forget("my-project/classifier-dev/cache/image")
+    assert registry.tags("my-project/classifier-dev/cache/image") == []
+    result = step("bash", "pipeline/build.sh")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert registry.tags("my-project/classifier-dev/cache/image") == ["latest"]
 
 
 @pytest.fixture

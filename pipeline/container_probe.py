@@ -1,4 +1,4 @@
-"""Run inside the container by start.sh, as the server's own user: `docker exec -i NAME python3 - < inside.py`.
+"""Looks at the container from inside: start.sh runs it there as the server's own user, `docker exec -i NAME python3 -`.
 
 Waits until the server is ready, which follows its known-answer test; then looks around like an intruder.
 """
@@ -72,11 +72,12 @@ def _writable() -> Iterator[str]:
 
 def main() -> int:
     """Print what is wrong as one sentence."""
-    found = [reason] if (reason := wait_until_ready(os.environ.get("PORT") or "8080")) else list(openings())
-    if found:
-        reasons = "; ".join(sentence.rstrip(".") for sentence in found)
+    reason = wait_until_ready(os.environ.get("PORT") or "8080")
+    findings = [reason] if reason else list(openings())
+    if findings:
+        reasons = "; ".join(sentence.rstrip(".") for sentence in findings)
         print(f"pipeline: the image must not run: {reasons}. Nothing was pushed or changed.", file=sys.stderr)
-    return FINDINGS if found else 0
+    return FINDINGS if findings else 0
 
 
 if __name__ == "__main__":
