@@ -207,6 +207,6 @@ RULES: tuple[Rule, ...] = (
     Rule("currency", 400, "finding B10; terraform-provider-google#11615", _CHANGES, _currency_is_another),
     Rule("member", 400, "finding A5; recorded: pipeline", ("grant",), _member_is_nobody),
     Rule("subnet-range", 400, "Compute: subnetworks of a network do not overlap", _CHANGES, _range_overlaps),
-    Rule("address-port", 400, "Compute: 'IP address is in-use and would result in a conflict'", ("create",), _address_is_taken),
+    Rule("address-port", 400, "Compute: 'Specified IP address is in-use'", ("create",), _address_is_taken),
     Rule("wait", 0, "findings B2, F1: 'timeout while waiting for state'", ("wait",), _never_gets_ready),
 )  # fmt: skip

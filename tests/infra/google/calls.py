@@ -9,7 +9,6 @@ from typing import Any
 
 from tests.infra import cloud
 
-
 # Collections whose things are known by numbers that Google gives.
 _NUMBERED = "alertPolicies|dashboards|budgets|notificationChannels|uptimeCheckConfigs"
 

@@ -68,17 +68,18 @@ class Update:
     order: Order = first_registered
     # Called after each call.
     seen: Seen = lambda _: None
-    # Of an update that fails: which steps begin before its error ends it. Without it, those that come before in `order`.
+    # Of an update that fails: which steps begin before its error ends it; by default those that come before in `order`.
     begins: Callable[[Step], bool] | None = None
     # The URN in whose creation the process dies, once Google has been asked.
     killed_at: str = ""
+    _steps: dict[str, Step] = field(default_factory=dict)
 
-    def up(self, program: Deployment) -> Result:
-        """Make the stack what the program says."""
-        result = Result(plan(self.stack, program))
+    def up(self, program: Deployment, planned: Plan | None = None) -> Result:
+        """Make the stack what the program says; `planned` is what `plan` has said already."""
+        result = Result(planned or plan(self.stack, program))
         if result.plan.refused:
             return result
-        by_urn = {step.resource.urn: step for step in result.plan.steps if step.op != "delete"}
+        self._steps = by_urn = {step.resource.urn: step for step in result.plan.steps if step.op != "delete"}
         needs = needs_of(program.resources)
         for urn in ordered(list(program.by_urn), needs, self.order):
             step, resource = by_urn.get(urn), program.by_urn[urn]
@@ -89,14 +90,14 @@ class Update:
             elif self._begins(step, result):
                 self._apply(step, result)
         gone = [self.stack.entries[step.resource.urn] for step in result.plan.of("delete")]
-        self._delete(gone, result)
+        self._delete([*self.stack.condemned, *gone], result)
         return result
 
     def destroy(self) -> Result:
         """Delete everything."""
         result = Result(plan_destroy(self.stack))
         if not result.plan.refused:
-            self._delete([self.stack.entries[step.resource.urn] for step in result.plan.steps], result)
+            self._delete([*self.stack.condemned, *self.stack.entries.values()], result)
         return result
 
     def _apply(self, step: Step, result: Result) -> None:
@@ -111,11 +112,21 @@ class Update:
             self.stack.entries[resource.urn] = replace(old, resource=resource)
             return
         if old and step.delete_first:
-            del self.stack.entries[resource.urn]
-            self._call(resource.urn, provider.deletion(resource.kind, old.inputs, old.outputs), result)
+            self._delete(self._replaced_with(old), result)
+            if resource.urn in self.stack.entries:
+                return
         self._create(resource, wanted, result)
         if old and not step.delete_first and self.stack.entries.get(resource.urn) is not old:
             self.stack.condemned.append(old)
+
+    def _replaced_with(self, first: Entry) -> list[Entry]:
+        """Return what is deleted before an entry's successor is made: itself, and what depends on it and goes too."""
+        found = [first]
+        for urn, entry in self.stack.entries.items():
+            goes = urn in self._steps and self._steps[urn].op == "replace"
+            if goes and needs_of([entry.resource])[urn] & {one.resource.urn for one in found}:
+                found.append(entry)
+        return found
 
     def _create(self, resource: Resource, wanted: dict[str, Any], result: Result) -> None:
         self.stack.serial += 1
@@ -150,10 +161,9 @@ class Update:
             self.stack.entries[resource.urn] = replace(old, resource=resource, inputs=kept, failed=True)
 
     def _delete(self, entries: Sequence[Entry], result: Result) -> None:
-        """Delete entries and what has been replaced, each after all that depends on it."""
-        waiting = [*self.stack.condemned, *entries]
+        """Delete entries, each after all that depends on it."""
         # Of a replaced one and its successor, both to go, either may go first.
-        numbered = {f"{number} {entry.resource.urn}": entry for number, entry in enumerate(waiting)}
+        numbered = {f"{number} {entry.resource.urn}": entry for number, entry in enumerate(entries)}
         users: dict[str, set[str]] = {key: set() for key in numbered}
         for user, entry in numbered.items():
             for needed in needs_of([entry.resource])[entry.resource.urn]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tests.infra.deployment import UNKNOWN, walk
+from tests.infra.deployment import UNKNOWN, values, walk
 from tests.infra.google import provider_rules as rules
 from tests.infra.google.calls import Call, place
 
@@ -191,24 +191,35 @@ def _minutes(kind: str, new: Fields, tops: set[str]) -> float:
 def _rule_calls(old: list[Fields], new: list[Fields], own: str, target: str) -> Iterable[Call]:
     """Yield the calls for a policy's rules: those of the new list one by one, then the removals.
 
-    The order within the new list is that of a hash; the one that matters is the one that takes most away first.
+    The order within the new list is that of a hash: of two orders, the one that shuts more out on its way.
     """
     before = {rule["priority"]: rule for rule in old}
     after = {rule["priority"]: rule for rule in new}
     kind = "compute.SecurityPolicy"
-    for priority, rule in after.items():
-        if priority in before and _differences(kind, "rules", [before[priority]], [rule]):
+    changed = [rule for key, rule in after.items() if _differences(kind, "rules", [before.get(key)], [rule])]
+    for rule in max(changed, changed[::-1], key=lambda order: _shut_out(before, order)):
+        priority = rule["priority"]
+        if priority in before:
             limit = "rateLimitOptions"
             mask = "&updateMask=rate_limit_options" if before[priority].get(limit) != rule.get(limit) else ""
             path = f"{own}/patchRule?priority={priority}{mask}"
             yield Call("patch-rule", "POST", path, kind, target, {"rule": rule})
-    for priority, rule in after.items():
-        if priority not in before:
+        else:
             yield Call("add-rule", "POST", f"{own}/addRule", kind, target, {"rule": rule})
     for priority, rule in before.items():
         if priority not in after:
             path = f"{own}/removeRule?priority={priority}"
             yield Call("remove-rule", "POST", path, kind, target, {"rule": rule})
+
+
+def _shut_out(before: Mapping[int, Fields], order: list[Fields]) -> int:
+    """Return how many ranges are in no rule for a moment, though they are before and in the end."""
+    now, seen = dict(before), []
+    for rule in order:
+        now[rule["priority"]] = rule
+        seen.append({one for known in now.values() for one in values(dict(known), "match.config.srcIpRanges[]")})
+    always = {one for known in before.values() for one in values(dict(known), "match.config.srcIpRanges[]")}
+    return sum(len((always & seen[-1]) - moment) for moment in seen) if seen else 0
 
 
 def _differences(kind: str, path: str, old: Any, new: Any) -> set[str]:

@@ -335,16 +335,16 @@ DEFAULTS: dict[tuple[str, str], tuple[object, str]] = {
 }  # fmt: skip
 
 # Inputs that stay as they are when a program leaves them out: taking one away changes nothing, at Google neither.
-# The value says what a program must write instead to be rid of it.
+# The value says what that does to people, where it does anything.
 KEEPS: dict[tuple[str, str], str] = {
     # Optional and Computed; recorded: chain-fixed, from od-fixed to od-scaled.
-    ("compute.RegionInstanceGroupManager", "targetSize"): "a size",
-    ("compute.RegionInstanceGroupManager", "instanceLifecyclePolicy"): "its defaults",
-    ("compute.RegionInstanceGroupManager", "distributionPolicyTargetShape"): "EVEN",
+    ("compute.RegionInstanceGroupManager", "targetSize"): "",
+    ("compute.RegionInstanceGroupManager", "instanceLifecyclePolicy"): "",
+    ("compute.RegionInstanceGroupManager", "distributionPolicyTargetShape"): "",
     # Recorded: moves1, from-iap; chain-chain, https-one. No key differs, and the next PUT still says enabled.
-    ("compute.BackendService", "iap"): "enabled: false",
+    ("compute.BackendService", "iap"): "everybody is still asked to sign in",
     # Recorded: moves1, to-loglevel.
-    ("compute.BackendService", "logConfig.sampleRate"): "a rate",
+    ("compute.BackendService", "logConfig.sampleRate"): "",
 }
 
 # Inputs that steer the provider and are never sent; a change of them alone is an update without a call.

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.infra.deployment import Deployment
 from tests.infra.google import registrations
-from tests.infra.google.calls import mask
+from tests.infra.google.calls import Call, mask
 from tests.infra.google.engine_plan import Plan
 from tests.infra.google.engine_update import Answered
 from tests.infra.google.provider_rules import KINDS
@@ -39,7 +39,13 @@ class Recorded:
     succeeded: bool
     plan: Counter[PlanLine]
     calls: Counter[CallLine]
+    lines: tuple[str, ...]
     bodies: tuple[tuple[str, Mapping[str, Any]], ...]
+
+    def bodies_of(self, call: Call) -> list[Mapping[str, Any]]:
+        """Return the bodies that were sent where a call goes, and for things of its name."""
+        name = mask(str(call.fields.get("name", "")))
+        return [body for line, body in self.bodies if line == call.line and body.get("name", name) == name]
 
     @property
     def stack(self) -> str:
@@ -59,7 +65,8 @@ def scenarios() -> dict[str, list[Recorded]]:
                 entry["rc"] == 0,
                 Counter(_plan_line(p["op"], *_named(p["resource"]), p["keys"]) for p in entry["plan"]),
                 _recorded_calls(entry["calls"]),
-                tuple((call["path"], call["body"]) for call in entry["calls"] if call.get("body")),
+                tuple(_line(call) for call in entry["calls"]),
+                tuple((_line(call), call["body"]) for call in entry["calls"] if call.get("body")),
             )
         )
     return found
@@ -87,13 +94,17 @@ def call_lines(calls: Iterable[Answered]) -> Counter[CallLine]:
 def _recorded_calls(calls: Iterable[Mapping[str, Any]]) -> Counter[CallLine]:
     lines = []
     for call in calls:
-        line, answer = mask(f"{call['method']} {call['path']}"), (call["status"], call.get("refused", ""))
+        line, answer = _line(call), (call["status"], call.get("refused", ""))
         if line.endswith("services:batchEnable"):
             prefix = line.removesuffix(":batchEnable")
             lines += [(f"{prefix}/{service}:enable", *answer) for service in call["body"]["serviceIds"]]
         elif ":getIamPolicy" not in line:
             lines.append((line, *answer))
     return _without_batches(lines)
+
+
+def _line(call: Mapping[str, Any]) -> str:
+    return mask(f"{call['method']} {call['path']}")
 
 
 def _without_batches(lines: Iterable[CallLine]) -> Counter[CallLine]:
