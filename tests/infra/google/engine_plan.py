@@ -2,9 +2,9 @@
 
 After step_generator.go in pulumi's pkg/resource/deploy, and provider.go and schema.go in pulumi-terraform-bridge's
 pkg/tfbridge: a resource is compared with its state; what differs is updated, or replaced where the provider says that
-it must be, the new one before the old one goes, unless its name is the program's own (nameRequiresDeleteBeforeReplace). What a
-replaced or new resource will be called is unknown in the plan. What is protected is neither deleted nor replaced: the
-plan is refused, and nothing has been touched.
+it must be, the new one before the old one goes, unless its name is the program's own (nameRequiresDeleteBeforeReplace).
+What a replaced or new resource will be called is unknown in the plan. What is protected is neither deleted nor
+replaced: the plan is refused, and nothing has been touched.
 """
 
 from __future__ import annotations
