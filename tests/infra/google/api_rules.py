@@ -131,6 +131,14 @@ def _has_too_many(kind: str, path: str, limit: int) -> Callable[[GoogleProject, 
     return said
 
 
+def _proxy_has_nothing(project: GoogleProject, call: Call) -> Iterator[str]:
+    if call.kind == "compute.TargetHttpsProxy":
+        before = project.things[call.target].fields if call.target in project.things else {}
+        fields = {**before, **call.fields}
+        if not fields.get("certificateMap") and not fields.get("sslCertificates"):
+            yield "Certificate Map or at least 1 SSL certificate must be specified"
+
+
 def _currency_is_another(project: GoogleProject, call: Call) -> Iterator[str]:
     if call.kind == "billing.Budget":
         for currency in values(dict(call.fields), "amount.specifiedAmount.currencyCode"):
@@ -199,6 +207,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "proxy-certificates", 400, "Load balancing's limits: 15 certificates a target proxy", _CHANGES,
         _has_too_many("compute.TargetHttpsProxy", "sslCertificates[]", CERTIFICATES_OF_A_PROXY),
+    ),
+    Rule(
+        "proxy-bare", 412,
+        "Compute: 'Certificate Map or at least 1 SSL certificate must be specified'; terraform-provider-google#12513, "
+        "#17641: the provider takes the certificates away before it sets the map (target_https_proxy.go, Update)",
+        _CHANGES, _proxy_has_nothing,
     ),
     Rule(
         "entry-certificates", 400, "docs of certificate_manager_certificate_map_entry: 'up to fifteen'", _CHANGES,

@@ -130,7 +130,7 @@ class Update:
 
     def _create(self, resource: Resource, wanted: dict[str, Any], result: Result) -> None:
         self.stack.serial += 1
-        computed = outputs(resource, self.stack.serial)
+        computed = computed_by(resource, wanted, self.stack.serial)
         if not resource.custom:
             self.stack.entries[resource.urn] = Entry(resource, wanted, computed)
             return
@@ -201,6 +201,13 @@ class Update:
     def _read(self, kind: str, wanted: dict[str, Any], computed: Any) -> dict[str, Any]:
         target = provider.target(kind, wanted, computed)
         return provider.read_back(kind, wanted, self.project.held(target)) if target in self.project.things else wanted
+
+
+def computed_by(resource: Resource, wanted: dict[str, Any], serial: int) -> dict[str, Any]:
+    """Return what the provider computes: for most kinds the id is the path by which others refer to them."""
+    found = outputs(resource, serial)
+    path = provider.target(resource.kind, wanted, found)
+    return {**found, "id": path} if path and not resource.kind.startswith("monitoring.") else found
 
 
 def needs_of(resources: Sequence[Resource]) -> dict[str, set[str]]:

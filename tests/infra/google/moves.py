@@ -137,16 +137,15 @@ class _Watch:
     def troubles(self, end: list[Door]) -> dict[str, str]:
         """Return what was wrong, by what there is before and in the end, with the first call after which it was."""
         found: dict[str, str] = {}
-        # Who uses an address that stays may rely on it; else the old one must serve until the new one does.
-        stays = {door.address for door in self._begin} & {door.address for door in end}
-        needed = [{address} for address in stays] or [{door.address for door in [*self._begin, *end]}]
-        issued = any(not door.certificate_pending for door in self._begin)
+        # Who uses an address and a port that stay may rely on them; else the old ones serve until the new ones do.
+        stays = {door.at for door in self._begin} & {door.at for door in end}
+        needed = [{at} for at in stays] or [{door.at for door in [*self._begin, *end]}]
         for line, now in [*self._moments, ("in the end", end)] if self._begin else []:
-            for addresses in needed:
-                here = [door for door in now if door.address in addresses]
+            for at in needed:
+                here = [door for door in now if door.at in at]
                 if not here:
                     found.setdefault(NOBODY_IS_SERVED, line)
-                elif issued and all(door.certificate_pending for door in here) and line != "in the end":
+                elif all(door.certificate_pending for door in here) and now is not end:
                     found.setdefault(CERTIFICATE_IS_PENDING, line)
                 elif _admitted(self._begin) & _admitted(end) - _admitted(here):
                     found.setdefault(SOME_ARE_SHUT_OUT, line)

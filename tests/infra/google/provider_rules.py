@@ -134,6 +134,13 @@ KINDS: dict[str, Kind] = {
         replaces=_ALL,
         query="?repositoryId={name}",
     ),
+    "cloudscheduler.Job": Kind(
+        "/cloudscheduler/v1/projects/{project}/locations/{region}/jobs",
+        "projects/{project}/locations/{region}/jobs/{name}",
+        "resource_cloud_scheduler_job.go:236,472,649",
+        replaces=("region",),
+        updates=_PATCH,
+    ),
     "compute.Address": _compute(
         f"{_REGION}/addresses",
         "address.go:184-310",
@@ -280,6 +287,13 @@ KINDS: dict[str, Kind] = {
         replaces=("checkerType", "httpCheck.requestMethod", "monitoredResource", "resourceGroup", "syntheticMonitor"),
         updates=_MASKED,
     ),
+    "pubsub.Topic": Kind(
+        "/pubsub/v1/projects/{project}/topics",
+        "projects/{project}/topics/{name}",
+        "resource_pubsub_topic.go:141,623,741",
+        replaces=("tags",),
+        updates=_MASKED,
+    ),
     "projects.ServiceIdentity": Kind(
         "/serviceusage/v1beta1/projects/{project}/services/{service}:generateServiceIdentity",
         "projects/{project}/services/{service}/identity",
@@ -341,7 +355,9 @@ KEEPS: dict[tuple[str, str], str] = {
     ("compute.RegionInstanceGroupManager", "targetSize"): "",
     ("compute.RegionInstanceGroupManager", "instanceLifecyclePolicy"): "",
     ("compute.RegionInstanceGroupManager", "distributionPolicyTargetShape"): "",
-    # Recorded: moves1, from-iap; chain-chain, https-one. No key differs, and the next PUT still says enabled.
+    # terraform-provider-google#19596 ("enabled iap can't be disabled"), magic-modules#18840; recorded (from-iap):
+    # no key differs, and the next PUT still says enabled. A program must say `enabled: false` (as
+    # cloud-foundation-fabric#4139 does).
     ("compute.BackendService", "iap"): "everybody is still asked to sign in",
     # Recorded: moves1, to-loglevel.
     ("compute.BackendService", "logConfig.sampleRate"): "",

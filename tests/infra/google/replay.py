@@ -14,9 +14,9 @@ from tests.infra.deployment import Deployment
 from tests.infra.google import provider
 from tests.infra.google.api import GoogleProject
 from tests.infra.google.engine_plan import Stack, Step
-from tests.infra.google.engine_update import Result, Update
+from tests.infra.google.engine_update import Result, Update, computed_by
 from tests.infra.google.recordings import Recorded
-from tests.infra.google.references import outputs, resolve
+from tests.infra.google.references import resolve
 from tests.infra.google.registrations import Key, key
 
 # The APIs that were on before the first step.
@@ -106,5 +106,5 @@ class _Begun:
             calls = provider.update(resource.kind, entry.inputs, wanted, entry.outputs)
         else:
             wanted = resolve(resource.inputs, self._stack.output)
-            calls = provider.creation(resource.kind, wanted, outputs(resource, 0))
+            calls = provider.creation(resource.kind, wanted, computed_by(resource, wanted, 0))
         return calls[0].line if calls else ""

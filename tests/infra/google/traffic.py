@@ -29,6 +29,10 @@ class Door:
     admits: frozenset[str]
     certificate_pending: bool = False
 
+    @property
+    def at(self) -> tuple[str, int]:
+        return self.address, self.port
+
 
 def doors(project: GoogleProject) -> list[Door]:
     """Return all that leads to an answer just now."""
