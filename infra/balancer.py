@@ -109,12 +109,11 @@ class Balancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _iap(self) -> gcp.compute.BackendServiceIapArgs | None:
+    def _iap(self) -> gcp.compute.BackendServiceIapArgs:
         settings = self._settings
-        if not settings.iap_members:
-            return None
         if not settings.iap_client_id:
-            return gcp.compute.BackendServiceIapArgs(enabled=True)
+            # Said also where it is off: the provider keeps what was on when nothing is said (google#19596).
+            return gcp.compute.BackendServiceIapArgs(enabled=bool(settings.iap_members))
         return gcp.compute.BackendServiceIapArgs(
             enabled=True,
             oauth2_client_id=settings.iap_client_id,
