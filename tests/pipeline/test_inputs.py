@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import COMMIT, PROJECT, REGION, Tools, complaint, run
+from infra import names
+from pipeline import inputs
+from tests.conftest import REPOSITORY
 
+PROJECT, REGION = "my-project", "europe-west1"
 GOOD = {
     "ACTION": "deploy",
-    "COMMIT": COMMIT,
+    "COMMIT": "0123456789abcdef0123456789abcdef01234567",
     "MODEL": "official",
     "PROJECT": PROJECT,
     "REGION": REGION,
     "STACK": "dev",
     "REPOSITORY": "classifier-dev",
 }
-INPUTS = ["bash", "pipeline/inputs.sh"]
+KEY = names.state_key(PROJECT, REGION, "dev")
 
 
-def test_a_build_with_everything_goes_on(checkout: Path, tools: Tools) -> None:
-    result = run(INPUTS, checkout, tools, **GOOD)
+@pytest.fixture
+def commit(tmp_path: Path) -> Path:
+    """What the step is run in: the commit's files, of which it needs few."""
+    for file in ("pipeline/__init__.py", "pipeline/inputs.py", "infra/__init__.py", "infra/names.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / file, tmp_path / file)
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"secretsprovider: gcpkms://{KEY}\nencryptedkey: AAAA\nconfig: {{}}\n")
+    return tmp_path
+
+
+def run(folder: Path, gcloud: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the step as Google's image of gcloud does, with no package and a `gcloud` that is this script."""
+    program = folder / "bin" / "gcloud"
+    if gcloud:
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\n{gcloud}\n')
+        program.chmod(0o755)
+    return subprocess.run(
+        [sys.executable, "-S", "-m", "pipeline.inputs"],
+        cwd=folder,
+        env={"PATH": f"{program.parent}:{os.environ['PATH']}" if gcloud else str(folder), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_build_with_everything_goes_on(commit: Path) -> None:
+    result = run(commit, "exit 0", **GOOD)
     assert result.returncode == 0, result.stderr
-    assert "deploy" in result.stdout
-    assert tools.calls("storage") == [
-        ["gcloud", "storage", "ls", f"gs://{PROJECT}-pulumi-state/", f"--project={PROJECT}"]
-    ]
+    assert result.stdout == f"inputs: deploy of {GOOD['COMMIT']} to the stack dev in {PROJECT}, {REGION}\n"
+    assert (commit / "asked").read_text() == f"storage ls gs://{PROJECT}-pulumi-state/ --project={PROJECT}\n"
 
 
-def test_a_release_check_needs_no_cloud(checkout: Path, tools: Tools) -> None:
-    assert run(INPUTS, checkout, tools, ACTION="check", COMMIT=COMMIT, MODEL="local").returncode == 0
-    assert tools.calls() == []
+def test_a_release_check_needs_no_cloud(commit: Path) -> None:
+    result = run(commit, ACTION="check", COMMIT=GOOD["COMMIT"], MODEL="local")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("action", inputs.ACTIONS)
+def test_every_action_is_known(action: str, commit: Path) -> None:
+    assert inputs.mistakes({**GOOD, "ACTION": action}, commit) == []
 
 
 @pytest.mark.parametrize(
@@ -46,10 +83,9 @@ def test_a_release_check_needs_no_cloud(checkout: Path, tools: Tools) -> None:
         ("REPOSITORY", "_REPOSITORY"),
     ],
 )
-def test_a_missing_substitution_is_named(name: str, substitution: str, checkout: Path, tools: Tools) -> None:
-    sentence = complaint(run(INPUTS, checkout, tools, **{**GOOD, name: ""}))
+def test_a_missing_substitution_is_named(name: str, substitution: str, commit: Path) -> None:
+    (sentence,) = inputs.mistakes({**GOOD, name: ""}, commit)
     assert sentence.startswith(f"the substitution {substitution} is not set: give it, for example {substitution}=")
-    assert tools.calls() == []
 
 
 @pytest.mark.parametrize(
@@ -59,38 +95,59 @@ def test_a_missing_substitution_is_named(name: str, substitution: str, checkout:
         ("COMMIT", "main"),
         ("MODEL", "digits"),
         ("PROJECT", "My Project"),
+        ("PROJECT", "example.com:my-project"),
         ("REGION", "europe-west1-b"),
         ("STACK", "Prod"),
         ("REPOSITORY", "a/b"),
     ],
 )
-def test_a_wrong_substitution_is_quoted(name: str, value: str, checkout: Path, tools: Tools) -> None:
-    assert f"is '{value}': write it like" in complaint(run(INPUTS, checkout, tools, **{**GOOD, name: value}))
+def test_a_wrong_substitution_is_quoted(name: str, value: str, commit: Path) -> None:
+    (sentence,) = inputs.mistakes({**GOOD, name: value}, commit)
+    assert f"is '{value}': write it like" in sentence
 
 
-def test_all_mistakes_are_said_at_once(checkout: Path, tools: Tools) -> None:
-    result = run(INPUTS, checkout, tools, **{**GOOD, "REGION": "", "COMMIT": ""})
+def test_all_mistakes_are_said_at_once(commit: Path) -> None:
+    result = run(commit, "exit 0", **{**GOOD, "REGION": "", "COMMIT": ""})
     assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 2
+    assert [line[:26] for line in result.stderr.splitlines()] == ["pipeline: the substitution"] * 2
+    assert not (commit / "asked").exists()
 
 
-def test_a_stack_that_is_in_no_commit(checkout: Path, tools: Tools) -> None:
-    (checkout / "Pulumi.dev.yaml").unlink()
-    assert "Pulumi.dev.yaml is missing from the commit" in complaint(run(INPUTS, checkout, tools, **GOOD))
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "Pulumi.dev.yaml is missing from the commit: make the stack with `make bootstrap`"),
+        ("config: {}\n", "Pulumi.dev.yaml names no key of Cloud KMS"),
+        ("config:\n  a: |\n    secretsprovider: gcpkms://k\n", "Pulumi.dev.yaml names no key of Cloud KMS"),
+        (
+            f"secretsprovider: gcpkms://{KEY.removesuffix('-dev')}\n",
+            f"Pulumi.dev.yaml names the key {KEY.removesuffix('-dev')}, and this build may use {KEY} only",
+        ),
+    ],
+)
+def test_a_stack_that_no_build_can_open(content: str | None, sentence: str, commit: Path) -> None:
+    file = commit / "Pulumi.dev.yaml"
+    file.unlink() if content is None else file.write_text(content)
+    (found,) = inputs.mistakes(GOOD, commit)
+    assert found.startswith(sentence)
 
 
-def test_a_stack_without_a_key_of_its_own(checkout: Path, tools: Tools) -> None:
-    (checkout / "Pulumi.dev.yaml").write_text("config: {}\n")
-    assert "names no key of Cloud KMS" in complaint(run(INPUTS, checkout, tools, **GOOD))
+def test_an_unreachable_state_bucket(commit: Path) -> None:
+    result = run(commit, "echo 'ERROR: (gcloud.storage.ls) gs://x not found: 404.' >&2; exit 1", **GOOD)
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        f"pipeline: the state bucket gs://{PROJECT}-pulumi-state cannot be read: run `make bootstrap`"
+    )
+    assert "404" in result.stderr
 
 
-def test_an_unreachable_state_bucket(checkout: Path, tools: Tools) -> None:
-    tools.say("storage", err="ERROR: (gcloud.storage.ls) gs://x not found: 404.\n", code=1)
-    sentence = complaint(run(INPUTS, checkout, tools, **GOOD))
-    assert sentence.startswith(f"the state bucket gs://{PROJECT}-pulumi-state cannot be read: run `make bootstrap`")
-    assert "404" in sentence
+def test_an_empty_state_bucket_is_reachable(commit: Path) -> None:
+    assert run(commit, "echo 'ERROR: One or more URLs matched no objects.' >&2; exit 1", **GOOD).returncode == 0
 
 
-def test_an_empty_state_bucket_is_reachable(checkout: Path, tools: Tools) -> None:
-    tools.say("storage", err="ERROR: One or more URLs matched no objects.\n", code=1)
-    assert run(INPUTS, checkout, tools, **GOOD).returncode == 0
+def test_a_missing_gcloud_is_named(commit: Path) -> None:
+    result = run(commit, **GOOD)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "pipeline: gcloud is not installed: docs/pipeline.md says what a laptop needs.\n",
+    )

@@ -1,0 +1,99 @@
+"""The step `inputs`: is everything said that the later steps need, and can the state be reached?
+
+A triggered build replaces a substitution that nobody set by nothing and goes on (Cloud Build: ALLOW_LOOSE), so that
+this asks before the long steps. It runs in Google's image of gcloud, with whatever Python is there and no packages: it
+imports Python's own library and infra/names.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from infra import names
+
+# What a build may be started for; `check` stays on the machine and asks Google nothing.
+ACTIONS = ("check", "preview", "deploy", "renew", "drift", "promote")
+# Environment variable: substitution, what it must look like, an example.
+_ALWAYS = {
+    "ACTION": ("_ACTION", re.compile("|".join(ACTIONS)), "deploy"),
+    "COMMIT": ("COMMIT_SHA", re.compile("[0-9a-f]{40}"), "0123456789" * 4),
+    "MODEL": ("_MODEL", re.compile("official|local"), "official"),
+}
+_ON_GOOGLE = {
+    "PROJECT": ("PROJECT_ID", names.PROJECT, "my-project-123"),
+    "REGION": ("_REGION", names.REGION, "europe-west1"),
+    "STACK": ("_STACK", names.STACK, "dev"),
+    "REPOSITORY": ("_REPOSITORY", re.compile("[a-z]([a-z0-9-]{0,61}[a-z0-9])?"), "classifier-dev"),
+}
+
+
+def mistakes(environment: Mapping[str, str], folder: Path = Path()) -> list[str]:
+    """Return a sentence for everything that is missing or wrong, in the environment and in the commit."""
+    expected = {**_ALWAYS, **({} if environment.get("ACTION") == "check" else _ON_GOOGLE)}
+    found = []
+    for variable, (substitution, pattern, example) in expected.items():
+        value = environment.get(variable, "")
+        if not value:
+            found.append(f"the substitution {substitution} is not set: give it, for example {substitution}={example}.")
+        elif not pattern.fullmatch(value):
+            found.append(f"the substitution {substitution} is {value!r}: write it like {example}.")
+    # A stack that cannot be is not looked for.
+    if not found and environment["ACTION"] != "check":
+        found += _stack(environment, folder)
+    return found
+
+
+def unreachable(project: str, program: str) -> str:
+    """Return why the state cannot be read, or nothing."""
+    bucket = f"gs://{names.state_bucket(project)}"
+    command = [program, "storage", "ls", f"{bucket}/", f"--project={project}"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return f"{program} is not installed: docs/pipeline.md says what a laptop needs."
+    # An empty bucket is a good answer that gcloud counts as a failure.
+    if result.returncode == 0 or "matched no objects" in result.stderr:
+        return ""
+    said = (result.stderr.strip().splitlines() or ["nothing"])[-1]
+    return (
+        f"the state bucket {bucket} cannot be read: run `make bootstrap`, or let the build's account read it "
+        f"(docs/pipeline.md). gcloud says: {said}"
+    )
+
+
+def _stack(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+    stack = environment["STACK"]
+    file = folder / f"Pulumi.{stack}.yaml"
+    remedy = "make the stack with `make bootstrap`, then commit the file."
+    if not file.is_file():
+        yield f"{file.name} is missing from the commit: {remedy}"
+        return
+    # Without a parser of YAML: Pulumi writes this on a line of its own.
+    key = re.search(r"^secretsprovider: *gcpkms://(\S+)", file.read_text("utf-8"), re.MULTILINE)
+    own = names.state_key(environment["PROJECT"], environment["REGION"], stack)
+    if not key:
+        yield f"{file.name} names no key of Cloud KMS: {remedy}"
+    elif key[1] != own:
+        yield f"{file.name} names the key {key[1]}, and this build may use {own} only: {remedy}"
+
+
+def main() -> int:
+    """Say what is wrong, all at once; returns the exit code."""
+    environment = dict(os.environ)
+    found = mistakes(environment)
+    if not found and environment["ACTION"] != "check":
+        found = [reason] if (reason := unreachable(environment["PROJECT"], environment.get("GCLOUD", "gcloud"))) else []
+        if not found:
+            print("inputs: {ACTION} of {COMMIT} to the stack {STACK} in {PROJECT}, {REGION}".format_map(environment))
+    for sentence in found:
+        print(f"pipeline: {sentence}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
