@@ -1,0 +1,105 @@
+"""Looks before anything is made: questions that change nothing, each optional, with a sentence for each.
+
+What `make up` would only find out in the middle (no billing, a forbidding policy, a quota, a missing machine type) ends
+it beforehand. What nobody may tell is said and passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from infra.settings import Settings
+from pipeline import gcloud
+from pipeline.errors import Stop, say
+from pipeline.preflight import domains, duration, policies, project, quotas, zones
+from pipeline.preflight.findings import Check, Finding, NotLookedAt, Questions, Resolve, Severity, skipped
+
+# Questions at a time: each is a process of gcloud.
+_THREADS = 8
+_WIDTH = max(len(severity) for severity in Severity)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found."""
+
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: Severity) -> list[str]:
+        """Return the sentences of one severity."""
+        return [finding.sentence for finding in self.findings if finding.severity is severity]
+
+    def raise_if_stopped(self) -> None:
+        """End here where a deployment cannot succeed.
+
+        Raises:
+            Stop: with a sentence for each reason.
+        """
+        if stops := self.of(Severity.STOP):
+            raise Stop("\n          ".join([*stops, "Nothing was made."]))
+
+
+def due(outputs: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether to look: before the first image, and with LOOK=1 always."""
+    return not outputs.get("image") or bool(environment.get("LOOK"))
+
+
+def checks(settings: Settings) -> list[tuple[str, Check]]:
+    """Return what is looked at, in the order of the report."""
+    found: list[tuple[str, Check]] = [
+        ("billing", project.billing),
+        ("organisation policies", policies.check),
+        ("your roles", project.roles),
+        ("the machine type in each zone", zones.check),
+        (f"the quotas of {settings.region}", quotas.regional),
+        ("the quotas of all regions", quotas.of_project),
+    ]
+    if settings.domains:
+        found += [("the domains' records", domains.records), ("the domains' CAA records", domains.authorities)]
+    return found
+
+
+def look(
+    settings: Settings,
+    outputs: Mapping[str, Any],
+    run: gcloud.Run = gcloud.look,
+    resolve: Resolve = domains.resolve,
+) -> Report:
+    """Look at everything at once and print what is found.
+
+    Args:
+        settings: the stack's.
+        outputs: the stack's; empty before its first update.
+        run: runs a command that changes nothing.
+        resolve: asks DNS.
+    """
+    questions = Questions(settings, outputs, run, resolve)
+    say(f"Looking at the project {settings.project} before anything is made; nothing is changed:")
+    with ThreadPoolExecutor(_THREADS) as threads:
+        answers = [threads.submit(_answer, what, check, questions) for what, check in checks(settings)]
+    report = Report(tuple(finding for answer in answers for finding in answer.result()))
+    for finding in report.findings:
+        # What ends it is said last.
+        if finding.severity is not Severity.STOP:
+            say(f"  {finding.severity:{_WIDTH}}  {finding.sentence}")
+    if not questions.running and not report.of(Severity.STOP):
+        for line in duration.lines(settings):
+            say(line)
+    return report
+
+
+def _answer(what: str, check: Check, questions: Questions) -> Sequence[Finding]:
+    found: list[Finding] = []
+    try:
+        for finding in check(questions):
+            found.append(finding)  # noqa: PERF402  # what was found before a question failed stays found
+    except NotLookedAt as reason:
+        found.append(skipped(what, str(reason)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # No answer of Google's may end a deployment because it looks otherwise than it did.
+        found.append(skipped(what, f"the answer has an unknown form ({type(error).__name__}: {error})"))
+    return found
