@@ -69,18 +69,18 @@ def enable(names: Sequence[str], project: str, change: gcloud.Run = gcloud.chang
 
 def harmless_commands(settings: Settings) -> dict[str, list[str]]:
     """Return a command for each API that only reads; what it finds, and whether this account may, does not matter."""
-    builds = settings.build_region or settings.region
     commands = {
         "artifactregistry": "artifacts locations list",
         "billingbudgets": f"billing budgets list --billing-account={settings.billing_account}",
         "certificatemanager": "certificate-manager certificates list",
-        "cloudbuild": f"builds connections list --region={builds}",
-        "cloudscheduler": f"scheduler jobs list --location={builds}",
+        "cloudbuild": f"builds connections list --region={settings.builds_in}",
+        "cloudscheduler": f"scheduler jobs list --location={settings.builds_in}",
         "compute": "compute networks list",
         "dns": "dns managed-zones list",
         "iam": "iam service-accounts list",
         "logging": "logging metrics list",
         "monitoring": "monitoring dashboards list",
+        "pubsub": "pubsub topics list",
         "secretmanager": "secrets list",
     }
     # What has no list, and so no limit.

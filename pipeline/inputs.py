@@ -16,25 +16,44 @@ from pathlib import Path
 
 from infra import names
 
-# What a build may be started for; `check` stays on the machine and asks Google nothing.
-ACTIONS = ("check", "preview", "deploy", "renew", "drift", "promote")
 # Environment variable: substitution, what it must look like, an example.
-_ALWAYS = {
-    "ACTION": ("_ACTION", re.compile("|".join(ACTIONS)), "deploy"),
+_Expected = dict[str, tuple[str, re.Pattern[str], str]]
+_BUILD: _Expected = {
     "COMMIT": ("COMMIT_SHA", re.compile("[0-9a-f]{40}"), "0123456789" * 4),
     "MODEL": ("_MODEL", re.compile("official|local"), "official"),
 }
-_ON_GOOGLE = {
+_STACK: _Expected = {
     "PROJECT": ("PROJECT_ID", names.PROJECT, "my-project-123"),
     "REGION": ("_REGION", names.REGION, "europe-west1"),
     "STACK": ("_STACK", names.STACK, "dev"),
+}
+_DELIVERY: _Expected = {
+    **_BUILD,
+    **_STACK,
     "REPOSITORY": ("_REPOSITORY", re.compile("[a-z]([a-z0-9-]{0,61}[a-z0-9])?"), "classifier-dev"),
 }
+# What each action needs. `check` stays on the machine and asks Google nothing.
+_NEEDS: dict[str, _Expected] = {
+    "check": _BUILD,
+    # cloudbuild.yaml
+    "preview": _DELIVERY,
+    "deploy": _DELIVERY,
+    # cloudbuild-fleet.yaml, which builds no image
+    "renew": _STACK,
+    "drift": _STACK,
+    "promote": _STACK,
+    "rollback": _STACK,
+}
+ACTIONS = tuple(_NEEDS)
 
 
 def mistakes(environment: Mapping[str, str], folder: Path = Path()) -> list[str]:
     """Return a sentence for everything that is missing or wrong, in the environment and in the commit."""
-    expected = {**_ALWAYS, **({} if environment.get("ACTION") == "check" else _ON_GOOGLE)}
+    action = environment.get("ACTION", "")
+    expected: _Expected = {
+        "ACTION": ("_ACTION", re.compile("|".join(ACTIONS)), "deploy"),
+        **_NEEDS.get(action, _STACK),
+    }
     found = []
     for variable, (substitution, pattern, example) in expected.items():
         value = environment.get(variable, "")
@@ -43,7 +62,7 @@ def mistakes(environment: Mapping[str, str], folder: Path = Path()) -> list[str]
         elif not pattern.fullmatch(value):
             found.append(f"the substitution {substitution} is {value!r}: write it like {example}.")
     # A stack that cannot be is not looked for.
-    if not found and environment["ACTION"] != "check":
+    if not found and action != "check":
         found += _stack(environment, folder)
     return found
 
@@ -89,7 +108,10 @@ def main() -> int:
     if not found and environment["ACTION"] != "check":
         found = [reason] if (reason := unreachable(environment["PROJECT"], environment.get("GCLOUD", "gcloud"))) else []
         if not found:
-            print("inputs: {ACTION} of {COMMIT} to the stack {STACK} in {PROJECT}, {REGION}".format_map(environment))
+            of = f" of {environment['COMMIT']}" if environment.get("COMMIT") else ""
+            print(
+                "inputs: {ACTION}{of}, the stack {STACK} in {PROJECT}, {REGION}".format_map({**environment, "of": of})
+            )
     for sentence in found:
         print(f"pipeline: {sentence}", file=sys.stderr)
     return 1 if found else 0

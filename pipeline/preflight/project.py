@@ -39,7 +39,7 @@ def needed_roles(settings: Settings) -> dict[str, tuple[str, ...]]:
         "dashboard and alerts": ("roles/monitoring.editor", "roles/monitoring.admin", _EDITOR),
         "the metric of the health log": ("roles/logging.configWriter", "roles/logging.admin", _EDITOR),
     }
-    if settings.https and settings.certificates == "dns":
+    if settings.dns_certificates:
         roles["certificates"] = ("roles/certificatemanager.editor", "roles/certificatemanager.owner", _EDITOR)
     if settings.pipeline:
         roles["the accounts' rights on the state"] = ("roles/storage.admin",)
@@ -47,10 +47,11 @@ def needed_roles(settings: Settings) -> dict[str, tuple[str, ...]]:
     if settings.pipeline and settings.repository:
         roles["triggers"] = ("roles/cloudbuild.builds.editor", _EDITOR)
         roles["the connection to GitHub"] = ("roles/cloudbuild.connectionAdmin",)
-    if settings.pipeline and settings.comment_secret:
-        roles["who reads the token for comments"] = ("roles/secretmanager.admin",)
-    if settings.pipeline and settings.schedule:
-        roles["scheduled builds"] = ("roles/cloudscheduler.admin", _EDITOR)
+    if settings.pipeline and (settings.comment_secret or settings.github_installation):
+        roles["who reads the tokens for GitHub"] = ("roles/secretmanager.admin",)
+    if settings.pipeline and settings.repository and settings.maintenance:
+        roles["builds by the calendar"] = ("roles/cloudscheduler.admin", _EDITOR)
+        roles["the messages that start them"] = ("roles/pubsub.editor", "roles/pubsub.admin", _EDITOR)
     return roles
 
 

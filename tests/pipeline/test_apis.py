@@ -26,7 +26,6 @@ EVERYTHING = replace(
     pipeline=True,
     repository="team/classifier",
     comment_secret="comments",  # noqa: S106  # a secret's name
-    schedule="0 4 1,15 * *",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def run(folder: Path, gcloud: str = "", **environment: str) -> subprocess.Comple
 def test_a_build_with_everything_goes_on(commit: Path) -> None:
     result = run(commit, "exit 0", **GOOD)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == f"inputs: deploy of {GOOD['COMMIT']} to the stack dev in {PROJECT}, {REGION}\n"
+    assert result.stdout == f"inputs: deploy of {GOOD['COMMIT']}, the stack dev in {PROJECT}, {REGION}\n"
     assert (commit / "asked").read_text() == f"storage ls gs://{PROJECT}-pulumi-state/ --project={PROJECT}\n"
 
 
@@ -69,6 +70,25 @@ def test_a_release_check_needs_no_cloud(commit: Path) -> None:
 @pytest.mark.parametrize("action", inputs.ACTIONS)
 def test_every_action_is_known(action: str, commit: Path) -> None:
     assert inputs.mistakes({**GOOD, "ACTION": action}, commit) == []
+
+
+@pytest.mark.parametrize("name", ["cloudbuild.yaml", "cloudbuild-fleet.yaml"])
+def test_a_build_that_a_trigger_starts_says_all_that_is_asked_for(name: str, commit: Path) -> None:
+    """Nothing is asked for that the file does not hand on to this step."""
+    text = (REPOSITORY / name).read_text("utf-8")
+    handed = set(re.findall(r"^    - (\w+)=", text, re.MULTILINE))
+    given = {variable: value for variable, value in GOOD.items() if variable in handed}
+    actions = set(re.findall(r"_ACTION[:=] ?(\w+)", text)) | set(re.findall(r"\(_ACTION=(\w+)\)", text))
+    assert len(actions) > 1
+    for action in actions:
+        assert inputs.mistakes({**given, "ACTION": action}, commit) == [], action
+
+
+def test_what_is_done_without_a_new_image_needs_no_commit(commit: Path) -> None:
+    given = {name: GOOD[name] for name in ("PROJECT", "REGION", "STACK")}
+    assert inputs.mistakes({**given, "ACTION": "drift"}, commit) == []
+    result = run(commit, "exit 0", ACTION="renew", **given)
+    assert result.stdout == f"inputs: renew, the stack dev in {PROJECT}, {REGION}\n"
 
 
 @pytest.mark.parametrize(

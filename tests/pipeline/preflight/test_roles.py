@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from infra.settings import Settings
 from pipeline.preflight import project
 from pipeline.preflight.findings import Severity
+from tests.conftest import REPOSITORY
 from tests.pipeline.google import Google
 from tests.pipeline.preflight.support import PROD, SETTINGS, look, only
 
@@ -41,6 +43,28 @@ def test_the_roles_that_are_named_as_missing_suffice(settings: Settings, google:
 def test_roles_that_cannot_be_seen_are_no_reason(policy: dict[str, Any], google: Google) -> None:
     google.say("get-iam-policy", out=policy)
     assert "has no role of its own" in only(look(google), Severity.SKIPPED)
+
+
+def test_every_kind_of_thing_that_the_program_makes_has_a_role() -> None:
+    """So that whoever lacks the right to make a new kind of thing hears of it beforehand."""
+    sources = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "infra").glob("*.py"))
+    made = set(re.findall(r"\bgcp\.(\w+)\.[A-Z]\w+\(", sources))
+    everything = replace(
+        PROD,
+        pipeline=True,
+        repository="a/b",
+        certificates="both",
+        comment_secret="comments",  # noqa: S106  # its name
+    )
+    services = {enough[0].removeprefix("roles/").split(".")[0] for enough in project.needed_roles(everything).values()}
+    called = {
+        "cloudbuildv2": "cloudbuild",
+        "kms": "cloudkms",
+        "projects": "resourcemanager",
+        "serviceaccount": "iam",
+    }
+    # A budget is made with a right on the billing account, which no project gives.
+    assert {called.get(module, module) for module in made} - services == {"billing"}
 
 
 def test_a_service_account_is_looked_for_as_one(google: Google) -> None:
