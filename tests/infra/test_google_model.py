@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.infra.deployment import Deployment
-from tests.infra.google import moves, provider, recordings
+from tests.infra.google import moves, provider_values, recordings
 from tests.infra.google.api import GoogleProject
 from tests.infra.google.api_rules import RULES
 from tests.infra.google.calls import Call
@@ -97,9 +97,9 @@ def test_b4_other_zones_take_the_service_off_the_network() -> None:
 
 def test_b8_zeros_of_outlier_detection_never_arrive() -> None:
     service = old().one("compute.BackendService")
-    (said,) = provider.misunderstood(service.kind, service.inputs)
+    (said,) = provider_values.misunderstood(service.kind, service.inputs)
     assert said == ("compute.BackendService.outlierDetection.enforcingSuccessRate: 0 is not sent, and Google takes 100")
-    assert ejects_by_success_rate(provider.sent(service.kind, service.inputs))
+    assert ejects_by_success_rate(provider_values.sent(service.kind, service.inputs))
 
 
 def test_b10_a_budget_in_another_currency_is_refused() -> None:

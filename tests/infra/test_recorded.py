@@ -18,7 +18,7 @@ import re
 import pytest
 
 from tests.infra.deployment import Deployment, walk
-from tests.infra.google import provider, recordings
+from tests.infra.google import provider_values, recordings
 from tests.infra.google.recordings import Recorded, call_lines, plan_lines
 from tests.infra.google.registrations import Key
 from tests.infra.google.replay import Played, play
@@ -100,7 +100,7 @@ def test_zeros_arrive_or_are_dropped_as_the_table_says(played: dict[str, list[Pl
             (body,) = bodies
             arrived = {re.sub(r"\[\d+\]", "[]", path) for path, _ in walk(body.get("properties", body))}
             inputs = step.program.by_urn[one.urn].inputs
-            sent = {path for path, _ in walk(provider.sent(one.call.kind, inputs))}
+            sent = {path for path, _ in walk(provider_values.sent(one.call.kind, inputs))}
             for path, value in walk(inputs):
                 if value in (0, False, "") and value is not None and (goes := _path_of_the_api(one.call.kind, path)):
                     assert (goes in arrived) == (path in sent), f"{one.call.kind}.{path}"

@@ -2,10 +2,12 @@
 
 Rules are data, each with the source that says so; the interpreters beside them are small.
 
-    provider_rules.py, provider.py    pulumi-gcp / google-beta: what it compares, replaces, drops, sends, waits for
-    api_rules.py, api.py              Google's API: what exists, and what it refuses in which state
-    engine_plan.py, engine_update.py  Pulumi's engine: the plan, and an update in an order that dependencies allow
-    traffic.py                        which addresses lead to a machine that answers, and for whom
-    moves.py                          a change of settings in every order that matters: refusals, outages
-    recordings.py, registrations.py   what the real engine and provider did, and with which registrations
+    provider_kinds.py, provider_rules.py    pulumi-gcp / google-beta, as data: paths, calls, replacements, zeros, waits
+    provider_values.py, provider.py         what of a program's inputs arrives and differs; which calls that takes
+    calls.py, api_rules.py, api.py          Google's API: a call, what is refused in which state, what there is
+    references.py, engine_plan.py           Pulumi's engine: outputs in inputs, the state, the plan
+    engine_update.py, state.py              an update in an order that dependencies allow; refresh, import
+    traffic.py, moves.py                    who is served; a change in every order that matters
+    recordings.py, registrations.py         what the real engine and provider did, with which registrations
+    replay.py                               the same through the model
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.infra.deployment import values
 from tests.infra.google.calls import Call, paths
-from tests.infra.google.provider_rules import KINDS
+from tests.infra.google.provider_kinds import KINDS
 
 if TYPE_CHECKING:
     from tests.infra.google.api import GoogleProject

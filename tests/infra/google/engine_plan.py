@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.infra.deployment import UNKNOWN, Deployment, Resource
-from tests.infra.google import provider, provider_rules
+from tests.infra.google import provider_rules, provider_values
+from tests.infra.google.provider_kinds import KINDS
 from tests.infra.google.references import resolve
 
 
@@ -119,12 +120,12 @@ def compare(stack: Stack, entry: Entry, resource: Resource, unknown: set[str] | 
         return UNKNOWN if urn in unknown else stack.output(urn, name)
 
     kind = resource.kind
-    wanted = provider.kept(kind, entry.inputs, resolve(resource.inputs, lookup))
+    wanted = provider_values.kept(kind, entry.inputs, resolve(resource.inputs, lookup))
     ignored = tuple(resource.options.get("ignoreChanges", ()))
-    keys = {key for key in provider.diff(kind, entry.inputs, wanted) if not key.startswith(ignored or "\0")}
+    keys = {key for key in provider_values.diff(kind, entry.inputs, wanted) if not key.startswith(ignored or "\0")}
     if kind.startswith("pulumi:"):
         return None
-    if keys and provider.replaces(kind, keys, entry.inputs, wanted):
+    if keys and provider_values.replaces(kind, keys, entry.inputs, wanted):
         keys |= set(provider_rules.SHOWN_AS_WELL.get(kind, ()))
         return Step("replace", resource, frozenset(keys), deletes_first(resource))
     if keys or entry.failed or entry.imported:
@@ -139,7 +140,7 @@ def deletes_first(resource: Resource) -> bool:
 
 def _is_autonamed(resource: Resource) -> bool:
     """Return whether Pulumi would make a name for it, if the program gave none."""
-    return resource.kind in provider_rules.KINDS and "{name}" in provider_rules.KINDS[resource.kind].item
+    return resource.kind in KINDS and "{name}" in KINDS[resource.kind].item
 
 
 def _protected(stack: Stack, steps: list[Step]) -> list[str]:

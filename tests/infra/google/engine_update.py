@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.infra.deployment import Deployment, Resource
-from tests.infra.google import provider, provider_rules
+from tests.infra.google import provider, provider_rules, provider_values
 from tests.infra.google.api import GoogleProject
 from tests.infra.google.calls import Call, Refusal
 from tests.infra.google.engine_plan import Entry, Pending, Plan, Stack, Step, compare, plan, plan_destroy
@@ -105,7 +105,7 @@ class Update:
         resource, old = step.resource, self.stack.entries.get(step.resource.urn)
         wanted = resolve(resource.inputs, self.stack.output)
         if old and step.op == "update":
-            self._update(old, resource, provider.kept(resource.kind, old.inputs, wanted), result)
+            self._update(old, resource, provider_values.kept(resource.kind, old.inputs, wanted), result)
             return
         # What was unknown in the plan may have stayed as it was.
         if old and not compare(self.stack, old, resource, frozenset()):
@@ -200,7 +200,11 @@ class Update:
 
     def _read(self, kind: str, wanted: dict[str, Any], computed: Any) -> dict[str, Any]:
         target = provider.target(kind, wanted, computed)
-        return provider.read_back(kind, wanted, self.project.held(target)) if target in self.project.things else wanted
+        return (
+            provider_values.read_back(kind, wanted, self.project.held(target))
+            if target in self.project.things
+            else wanted
+        )
 
 
 def computed_by(resource: Resource, wanted: dict[str, Any], serial: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tests.infra.google import registrations
 from tests.infra.google.calls import Call, mask
 from tests.infra.google.engine_plan import Plan
 from tests.infra.google.engine_update import Answered
-from tests.infra.google.provider_rules import KINDS
+from tests.infra.google.provider_kinds import KINDS
 from tests.infra.google.references import symbolic
 
 FOLDER = Path(__file__).parents[1] / "recorded"

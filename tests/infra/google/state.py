@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.infra.google import provider
+from tests.infra.google import provider, provider_values
 from tests.infra.google.api import GoogleProject
 from tests.infra.google.engine_plan import Entry, Stack
 
@@ -24,8 +24,8 @@ def refresh(stack: Stack, project: GoogleProject) -> list[str]:
             del stack.entries[urn]
             changed.append(urn)
         else:
-            read = provider.read_back(kind, entry.inputs, project.held(target))
-            if provider.diff(kind, entry.inputs, read):
+            read = provider_values.read_back(kind, entry.inputs, project.held(target))
+            if provider_values.diff(kind, entry.inputs, read):
                 changed.append(urn)
             stack.entries[urn] = replace(entry, inputs=read)
     return changed
@@ -41,7 +41,7 @@ def import_pending(stack: Stack, project: GoogleProject) -> list[str]:
         kind, urn = pending.resource.kind, pending.resource.urn
         target = provider.target(kind, pending.inputs, pending.outputs)
         if target in project.things:
-            read = provider.read_back(kind, pending.inputs, project.held(target))
+            read = provider_values.read_back(kind, pending.inputs, project.held(target))
             stack.entries[urn] = Entry(pending.resource, read, pending.outputs, imported=True)
         else:
             never_made.append(urn)
