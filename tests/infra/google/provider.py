@@ -23,6 +23,8 @@ def creation(kind: str, inputs: Fields, outputs: Fields) -> list[Call]:
         return [_enable(known)]
     if kind in GRANTS:
         return [_grant("grant", kind, known)]
+    if kind not in KINDS:
+        raise LookupError(f"provider_kinds.py has no {kind}: add how the provider makes, changes and deletes it")
     rule = KINDS[kind]
     path = (rule.collection + rule.query).format_map(known)
     # Monitoring's names are paths, and no fields.
