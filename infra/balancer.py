@@ -139,8 +139,10 @@ class Balancer(pulumi.ComponentResource):
     def _https_proxy(self, certificate_map: pulumi.Input[str] | None) -> pulumi.Output[str]:
         settings = self._settings
         tls = gcp.compute.SSLPolicy(settings.name, profile="MODERN", min_tls_version="TLS_1_2", opts=self._root)
+        # Another proxy for another kind of certificates: the provider would take the ones away before it sets the
+        # others, which Google refuses (412, terraform-provider-google#12513). The rules then change over to it.
         return gcp.compute.TargetHttpsProxy(
-            settings.name,
+            f"{settings.name}-by-dns" if certificate_map is not None else settings.name,
             url_map=self.url_map.id,
             # A map takes the place of certificates that are named here.
             certificate_map=certificate_map,

@@ -115,6 +115,8 @@ class Group(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 ignore_changes=["targetSize"],
+                # A new machine beside the old one would wait for the one address for ever.
+                delete_before_replace=settings.single or None,
                 custom_timeouts=pulumi.CustomTimeouts(create="15m", delete="15m"),
             ),
         )

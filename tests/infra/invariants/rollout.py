@@ -31,9 +31,14 @@ def name_is_already_in_use(deployment: Deployment) -> Iterator[str]:
 
 @prevents
 def template_is_deleted_while_machines_run_from_it(deployment: Deployment) -> Iterator[str]:
+    """But for the group of the one machine: its successor needs the address, and would wait for it for ever."""
+    single = deployment.setting("topology") == "single"
     for resource in deployment.custom:
-        if resource.kind in _NAMED_BY_PULUMI and resource.options.get("deleteBeforeReplace"):
-            yield f"{resource} is deleted before its replacement is there"
+        if resource.kind not in _NAMED_BY_PULUMI:
+            continue
+        first = bool(resource.options.get("deleteBeforeReplace"))
+        if first != (single and resource.kind == "compute.RegionInstanceGroupManager"):
+            yield f"{resource} is deleted {'before' if first else 'after'} its replacement is there"
 
 
 @prevents
