@@ -23,6 +23,8 @@ BUILD, FLEET_BUILD = (yaml.safe_load(file.read_text("utf-8")) for file in (FILE,
 STEPS, FLEET_STEPS = ({step["id"]: step for step in build["steps"]} for build in (BUILD, FLEET_BUILD))
 BOTH = pytest.mark.parametrize("build", [BUILD, FLEET_BUILD], ids=["cloudbuild.yaml", "cloudbuild-fleet.yaml"])
 
+WITH_IMAGE, WITHOUT_IMAGE = ("deploy", "preview"), ("renew", "drift", "promote", "rollback")
+
 GCLOUD = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
 DOCKER = "gcr.io/cloud-builders/docker:latest"
 PYTHON = "${_MIRROR}library/python:3.11-bookworm"
@@ -121,7 +123,7 @@ def test_substitutions_that_are_used_are_declared_and_the_reverse(build: dict[st
         (BUILD, "preview"),
         *((FLEET_BUILD, name) for name in ("renew", "drift", "promote", "rollback")),
     ],
-    ids=["deploy", "preview", "renew", "drift", "promote", "rollback"],
+    ids=[*WITH_IMAGE, *WITHOUT_IMAGE],
 )
 def test_a_build_says_all_that_its_step_inputs_expects(build: dict[str, Any], action: str, tmp_path: Path) -> None:
     """But for the stack's own file, which is not in this folder."""
