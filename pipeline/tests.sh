@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # No reason to stop: pinning takes somebody whose machine reaches the registries.
-"${PYTHON:-python3}" -m pipeline.pin --check || true
+python=.venv/bin/python
+[ -x $python ] || python=python3
+$python -m pipeline.pin --check || true
 if [ "${NETWORK:-}" = cloudbuild ]; then
   # A fresh machine: install what the tests need. The folder of hostile pictures is no part of the repository, so that
   # tests may skip for want of it.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import door, registries, steps
+from pipeline import door, inputs, registries, steps
 from pipeline.checkout import Place
 from tests.conftest import REPOSITORY
 
@@ -23,12 +23,14 @@ BUILD, FLEET_BUILD = (yaml.safe_load(file.read_text("utf-8")) for file in (FILE,
 STEPS, FLEET_STEPS = ({step["id"]: step for step in build["steps"]} for build in (BUILD, FLEET_BUILD))
 BOTH = pytest.mark.parametrize("build", [BUILD, FLEET_BUILD], ids=["cloudbuild.yaml", "cloudbuild-fleet.yaml"])
 
+WITH_IMAGE, WITHOUT_IMAGE = ("deploy", "preview"), ("renew", "drift", "promote", "rollback")
+
 GCLOUD = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
 DOCKER = "gcr.io/cloud-builders/docker:latest"
 PYTHON = "${_MIRROR}library/python:3.11-bookworm"
 # The whole pipeline: step, image, command, what it waits for (None: the step before it).
 PIPELINE = [
-    ("inputs", GCLOUD, "bash pipeline/inputs.sh", None),
+    ("inputs", GCLOUD, "python3 -m pipeline.inputs", None),
     ("tests", PYTHON, "bash pipeline/tests.sh", ["inputs"]),
     ("build", DOCKER, "bash pipeline/build.sh", ["inputs"]),
     ("start", DOCKER, "bash pipeline/start.sh", ["tests", "build"]),
@@ -112,6 +114,24 @@ def used(value: Any) -> set[str]:
 def test_substitutions_that_are_used_are_declared_and_the_reverse(build: dict[str, Any]) -> None:
     body = {key: value for key, value in build.items() if key != "substitutions"}
     assert used(body) - BUILT_IN == set(build["substitutions"])
+
+
+@pytest.mark.parametrize(
+    ("build", "action"),
+    [
+        (BUILD, "deploy"),
+        (BUILD, "preview"),
+        *((FLEET_BUILD, name) for name in ("renew", "drift", "promote", "rollback")),
+    ],
+    ids=[*WITH_IMAGE, *WITHOUT_IMAGE],
+)
+def test_a_build_says_all_that_its_step_inputs_expects(build: dict[str, Any], action: str, tmp_path: Path) -> None:
+    """But for the stack's own file, which is not in this folder."""
+    given = {"_ACTION": action, "_REGION": "europe-west1", "PROJECT_ID": "my-project", "COMMIT_SHA": "0" * 40}
+    values = {**build["substitutions"], **given}
+    environment = dict(steps.substitute(text, values).split("=", 1) for text in build["options"]["env"])
+    (mistake,) = inputs.mistakes(environment, tmp_path)
+    assert mistake.startswith("Pulumi.dev.yaml is missing")
 
 
 @BOTH
