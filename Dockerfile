@@ -49,7 +49,7 @@ COPY service service
 FROM tools AS building
 COPY service /stage/service
 RUN cd /stage/service \
-    && rm -r web bench admission.py gunicorn.conf.py logs.py refusing.py telemetry.py worker.py
+    && rm -r web bench admission.py gunicorn.conf.py lingering.py logs.py refusing.py telemetry.py worker.py
 
 FROM modeling AS model-official
 COPY --from=building /stage/service service

@@ -1,7 +1,8 @@
 """What an answer is worth: good, refused or failed, and why. The only place that knows the service's interface.
 
-Refusals (429) are the service's way to stay fast for those whom it lets in; they are counted apart from failures. A bad
-file must be told apart from a picture: then a 400, 413, 415 or 422 is the good answer, and a 200 the failure.
+Refusals (429) are the service's way to stay fast for those whom it lets in, and to give up what it let in in vain; they
+are counted apart from failures. A bad file must be told apart from a picture: then a 400, 413, 415 or 422 is the good
+answer, and a 200 the failure.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from service.errors import DeadlineExceeded, Overloaded
+from service.errors import DeadlineExceeded, OutOfTime, Overloaded
 
 Clock = Callable[[], float]
 
@@ -28,28 +28,20 @@ _FIRST_GUESS_SEC = 0.05
 
 
 class Deadline:
-    """The moment at which a request is given up, on a monotonic clock."""
+    """The moment at which a request is given up, on a monotonic clock.
 
-    def __init__(self, timeout_sec: float, clock: Clock = time.monotonic) -> None:
+    `header` names the request's header that set it; None where it is the service's own limit.
+    """
+
+    def __init__(self, timeout_sec: float, clock: Clock = time.monotonic, header: str | None = None) -> None:
         self.timeout_sec = timeout_sec
+        self.header = header
         self._clock = clock
         self._end = clock() + timeout_sec
 
     def remaining_sec(self) -> float:
         """Return the seconds left, never below 0."""
         return max(0.0, self._end - self._clock())
-
-    def exceeded(self, before: str) -> DeadlineExceeded:
-        """Return the error to raise when the time is over; `before` names the work that is not done."""
-        return DeadlineExceeded(
-            f"The {self.timeout_sec:g} s that a request may take were over before {before}. Try again later, or send "
-            "fewer or smaller pictures."
-        )
-
-    def check(self, before: str) -> None:
-        """Raise DeadlineExceeded where no time is left."""
-        if not self.remaining_sec():
-            raise self.exceeded(before)
 
 
 class _Pressure:
@@ -160,6 +152,29 @@ class Admission:
             wait,
         )
 
+    def check(self, deadline: Deadline, before: str) -> None:
+        """Raise an error where no time is left; `before` names the work that is then not done.
+
+        Raises:
+            DeadlineExceeded: the request's own limit is over.
+            OutOfTime: the service's is.
+        """
+        if not deadline.remaining_sec():
+            raise self._given_up(deadline, before)
+
+    def _given_up(self, deadline: Deadline, before: str) -> DeadlineExceeded | OutOfTime:
+        if deadline.header is not None:
+            return DeadlineExceeded(
+                f"The {1000 * deadline.timeout_sec:g} ms of the request's own {deadline.header} were over before "
+                f"{before}. Allow more, leave that header out, or send fewer or smaller pictures."
+            )
+        wait = self.retry_after_sec()
+        return OutOfTime(
+            f"The {deadline.timeout_sec:g} s that a request may take were over before {before}. Try again in {wait} s, "
+            "or send fewer or smaller pictures.",
+            wait,
+        )
+
     @contextlib.contextmanager
     def enter(self, size_bytes: int = 0) -> Iterator[None]:
         """Hold a place, and `size_bytes` of memory for the request's body, for the duration of the block.
@@ -192,7 +207,7 @@ class Admission:
 
         Raises:
             Overloaded: the queue filled up while the request was read; no work was done.
-            DeadlineExceeded: no slot became free in time; no work was done.
+            DeadlineExceeded, OutOfTime: no slot became free in time; no work was done.
         """
         self._acquire(deadline, begun)
         began = self._clock()
@@ -221,7 +236,7 @@ class Admission:
                 self._hand_on()
             else:
                 self._waiting.remove(turn)
-        raise deadline.exceeded("its turn came")
+        raise self._given_up(deadline, "its turn came")
 
     def _hand_on(self) -> None:
         """Give the slot to whoever has waited longest, or free it. Call with the lock held."""

@@ -12,17 +12,21 @@
           ├── NotFound              404  no such address
           ├── MethodNotAllowed      405  the address exists, the method does not
           ├── BodyTimeout           408  the body came too slowly
+          ├── DeadlineExceeded      408  the time that the request itself allowed is over
           ├── TooManyBytes          413  the body is too large
           ├── TooManyPixels         413  the picture is too large
           ├── UnsupportedMediaType  415  the body is not what this address takes
           ├── UnsupportedFormat     415  the picture is in no known format
           ├── DamagedPicture        422  the format is known, the content is damaged
           ├── Overloaded            429  as many requests as the service takes are already inside
+          ├── OutOfTime             429  the time that the service allows is over before the request's turn came
           ├── InternalError         500  a mistake of ours
-          ├── NotReady              503  still starting, failed its self-test, or draining
-          └── DeadlineExceeded      504  the request's time is over before its turn came
+          └── NotReady              503  still starting, failed its self-test, or draining
 
 `detail` says what happened, with the value, and what to do about it.
+
+Balancers take 502, 503 and 504 for a broken machine: they ask another one, and after a few in a row this one no more.
+So nothing that a client does, nor any load, is answered with one of them; 503 speaks of the machine's own state.
 """
 
 from __future__ import annotations
@@ -46,20 +50,22 @@ class Problem(ServiceError):
     """An answer to a client: `status` and `title` belong to the class, `detail` to the case.
 
     `type` is a URI reference to the description of the problem on the service's own documentation page.
+    `retry_after_sec` is when to come back, in whole seconds, as RFC 9110 wants it; None where that would not help.
     """
 
     status: ClassVar[int]
     name: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, retry_after_sec: int | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.retry_after_sec = retry_after_sec
 
     @property
     def headers(self) -> dict[str, str]:
         """Return the HTTP headers that belong to this answer."""
-        return {}
+        return {} if self.retry_after_sec is None else {"Retry-After": str(self.retry_after_sec)}
 
     def body(self) -> dict[str, Any]:
         """Return the problem as RFC 9457 names its members."""
@@ -128,6 +134,12 @@ class BodyTimeout(Problem):
     status, name, title = 408, "body-timeout", "The picture arrived too slowly"
 
 
+class DeadlineExceeded(Problem):
+    """The time that the request itself allowed is over."""
+
+    status, name, title = 408, "deadline-exceeded", "The request's own time limit is over"
+
+
 class TooManyBytes(Problem):
     """The body is larger than MAX_BODY_BYTES."""
 
@@ -159,21 +171,15 @@ class DamagedPicture(Problem):
 
 
 class Overloaded(Problem):
-    """As many requests as the service takes are already inside.
-
-    `retry_after_sec` is a whole number of seconds, as RFC 9110 wants it.
-    """
+    """As many requests as the service takes are already inside."""
 
     status, name, title = 429, "overloaded", "The service is busy"
 
-    def __init__(self, detail: str, retry_after_sec: int) -> None:
-        super().__init__(detail)
-        self.retry_after_sec = retry_after_sec
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Return when to come back."""
-        return {"Retry-After": str(self.retry_after_sec)}
+class OutOfTime(Problem):
+    """The time that the service allows a request is over before its turn came."""
+
+    status, name, title = 429, "out-of-time", "The service had no time for the request"
 
 
 class InternalError(Problem):
@@ -187,13 +193,5 @@ class NotReady(Problem):
 
     status, name, title = 503, "not-ready", "The service is not ready"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Return when to come back: a start takes about a second."""
-        return {"Retry-After": "1"}
-
-
-class DeadlineExceeded(Problem):
-    """The request's time is over before its turn came."""
-
-    status, name, title = 504, "deadline-exceeded", "The request took too long"
+    def __init__(self, detail: str, retry_after_sec: int | None = 1) -> None:
+        super().__init__(detail, retry_after_sec)  # a start takes about a second

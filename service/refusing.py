@@ -8,7 +8,6 @@ rest of the body away as it comes. What is not plainly a simple request goes gun
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import selectors
 import socket
@@ -18,13 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 
+from service.lingering import LingeringWorker
 from service.settings import Settings
 
 # Of a request's head; browsers and load balancers send 0.5 to 2 KB.
 _PEEK_BYTES = 4096
-_READ_BYTES = 1 << 18
 _HARMLESS = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 
 
@@ -33,15 +32,13 @@ _HARMLESS = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 Door = Callable[[bytes], tuple[bytes, int] | None]
 
 
-class RefusingWorker(ThreadWorker):
+class RefusingWorker(LingeringWorker):
     """A threaded worker that asks its application's `extensions["door"]` before it spends a thread on a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         settings = Settings.from_environment()
         self._patience_sec = max(settings.keepalive_sec, settings.request_timeout_sec)
-        self._unread: dict[TConn, int] = {}  # refused, and so many bytes of the request are still to come
-        self._scratch = bytearray(_READ_BYTES)
 
     def accept(self, listener: socket.socket) -> None:
         """Let the event loop wait for a new connection's first bytes, where gunicorn would have a thread wait."""
@@ -87,11 +84,8 @@ class RefusingWorker(ThreadWorker):
                     raise ConnectionError  # its client reads nothing
             left -= self._read_away(client, left)
         except OSError:
-            self._unread.pop(conn, None)
-            self.poller.unregister(client)
             waiting.remove(conn)
-            self.nr_conns -= 1
-            conn.close()
+            self._let_go(conn)
             return True
         if left:
             self._unread[conn] = left
@@ -102,26 +96,3 @@ class RefusingWorker(ThreadWorker):
         conn.timeout = time.monotonic() + patience_sec
         waiting.append(conn)
         return True
-
-    def _read_away(self, client: socket.socket, most: int) -> int:
-        """Read and forget up to `most` bytes, as far as they have come; returns how many there were."""
-        with contextlib.suppress(BlockingIOError):
-            read = client.recv_into(self._scratch, min(most, len(self._scratch)))
-            if not read:
-                raise ConnectionError  # closed in the middle of a request
-            return read
-        return 0
-
-    def murder_pending(self) -> None:
-        """Also forget what was still to be read from connections whose time is over."""
-        super().murder_pending()
-        self._forget_closed()
-
-    def murder_keepalived(self, force: bool = False) -> None:
-        """See murder_pending."""
-        super().murder_keepalived(force)
-        self._forget_closed()
-
-    def _forget_closed(self) -> None:
-        for conn in [conn for conn in self._unread if conn.sock.fileno() < 0]:
-            del self._unread[conn]

@@ -8,6 +8,7 @@ gunicorn's parent process imports this module too: it imports nothing of the mod
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
@@ -74,17 +75,8 @@ class DrainingWorker(RefusingWorker):
             now = time.monotonic()
             for conn, end in list(self._receiving.items()):
                 if now > end:
-                    try:
-                        # Only the receiving half: what was received whole is still answered.
-                        conn.sock.shutdown(socket.SHUT_RD)
-                    except OSError:
-                        continue  # closed meanwhile
-
-    def _cap_keepalive(self, deadline: float) -> None:
-        """Also let go of connections that never sent anything: browsers open such in advance."""
-        super()._cap_keepalive(deadline)
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
+                    with contextlib.suppress(OSError):  # closed meanwhile
+                        self.cut_off(conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer what is not even HTTP in the form that every other error has."""

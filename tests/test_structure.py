@@ -22,6 +22,7 @@ LAYERS = [
     ["service.classifier"],
     ["service.admission"],
     ["service.telemetry"],
+    ["service.lingering"],
     ["service.refusing"],
     ["service.worker"],
     ["service.web", "service.modeling"],

@@ -13,13 +13,16 @@ from flask.typing import ResponseReturnValue
 from service import images
 from service.admission import Deadline
 from service.classifier import Classifier, Probabilities
-from service.errors import BadParameter, DeadlineExceeded, Overloaded, Problem
+from service.errors import BadParameter, DeadlineExceeded, OutOfTime, Overloaded, Problem
 from service.web.bodies import Picture, announced_bytes, read_pictures
 from service.web.state import State, state
 
 LANGUAGES = ("en", "zh")
 DEFAULT_TOP_K = 3
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+
+# These end a whole request, whatever became of its other pictures.
+_REFUSALS = (Overloaded, OutOfTime, DeadlineExceeded)
 
 blueprint = Blueprint("api", __name__)
 
@@ -49,7 +52,7 @@ def predict() -> ResponseReturnValue:
     current = state()
     classifier = current.lifecycle.classifier()
     top_k, lang = _parameters(classifier)
-    deadline = Deadline(_timeout_sec(current.settings.request_timeout_sec))
+    deadline = _deadline(current.settings.request_timeout_sec)
     timing = _Timing(current)
     size = announced_bytes(request.content_length, current.settings.max_body_bytes)
     with _counted_refusals(current), current.admission.enter(size):
@@ -65,7 +68,7 @@ def predict() -> ResponseReturnValue:
                         current, classifier, picture, deadline, timing, top_k, lang, begun=number > 0
                     )
                 }
-            except (DeadlineExceeded, Overloaded):
+            except _REFUSALS:
                 raise
             except Problem as problem:
                 current.metrics.pictures.labels(problem.name).inc()
@@ -96,10 +99,10 @@ def _classify(
 
     def compute() -> Probabilities:
         began = time.perf_counter()
-        deadline.check("decoding")
+        current.admission.check(deadline, "decoding")
         pixels = images.load(picture.data, classifier.geometry, limits)
         began = timing.add("decode", began)
-        deadline.check("inference")
+        current.admission.check(deadline, "inference")
         probabilities = classifier.classify(pixels, alone=current.admission.in_flight == 1)
         timing.add("infer", began)
         return probabilities
@@ -116,19 +119,20 @@ def _classify(
 def _counted_refusals(current: State) -> Iterator[None]:
     try:
         yield
-    except (Overloaded, DeadlineExceeded) as problem:
+    except _REFUSALS as problem:
         current.metrics.refused.labels(problem.name).inc()
         raise
 
 
-def _timeout_sec(most_sec: int) -> float:
-    """Return the time that this request has: what the client gives it, at most what the settings give."""
+def _deadline(most_sec: int) -> Deadline:
+    """Return when this request is given up: after what the client gives it, at most what the settings give."""
     text = request.headers.get(TIMEOUT_HEADER)
     if text is None:
-        return most_sec
+        return Deadline(most_sec)
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         raise BadParameter(f"{TIMEOUT_HEADER}={text[:40]!r}: expected milliseconds, a whole number from 1.")
-    return min(most_sec, int(text) / 1000)
+    timeout_sec = int(text) / 1000
+    return Deadline(timeout_sec, header=TIMEOUT_HEADER) if timeout_sec < most_sec else Deadline(most_sec)
 
 
 def _parameters(classifier: Classifier) -> tuple[int, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import threading
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from flask import Request, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -26,16 +25,6 @@ from service.images import FORMATS_TEXT
 # What programs send with a file unless they are told otherwise; curl's --data-binary says the last.
 _RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 _FIELDS = ("file", "image")
-
-_DISCARD_BYTES = 1 << 16
-_discarding = threading.BoundedSemaphore(32)  # half of gunicorn.conf.py's spare threads
-
-
-class Readable(Protocol):
-    """A body as the server hands it over."""
-
-    def read(self, size: int) -> bytes:
-        """Return at most `size` bytes, none at the end."""
 
 
 class InMemoryRequest(Request):
@@ -81,7 +70,7 @@ def read_pictures(max_bytes: int, max_files: int) -> list[Picture]:
         if request.mimetype == "multipart/form-data":
             return _from_form(max_files)
         if request.mimetype in _RAW_TYPES or request.mimetype.startswith("image/"):
-            return [Picture(None, _from_body(length))]
+            return [Picture(None, _from_body(length, max_bytes))]
     except Problem:
         raise
     except RequestEntityTooLarge:
@@ -101,33 +90,17 @@ def read_pictures(max_bytes: int, max_files: int) -> list[Picture]:
     )
 
 
-def discard_rest(body: Readable, length: int | None, max_bytes: int) -> None:
-    """Read and forget what is left of a refused request's body of `length` bytes, up to `max_bytes`.
-
-    A client that is still sending when the connection closes sees a broken pipe instead of the answer. Only so many
-    threads do this at a time: under a flood the others close at once, and the probes keep their threads.
-    """
-    if (length or 0) > max_bytes or not _discarding.acquire(blocking=False):
-        return
-    try:
-        left = max_bytes
-        while left > 0 and (chunk := body.read(_DISCARD_BYTES)):
-            left -= len(chunk)
-    except Exception:
-        return  # the client is gone, or what it sends is no HTTP: nobody is left to be told
-    finally:
-        _discarding.release()
-
-
 def too_many_bytes(limit: int) -> TooManyBytes:
     """Return the error for a body larger than `limit`."""
     return TooManyBytes(f"The request is larger than the {limit} bytes that are accepted. Send less at once.")
 
 
-def _from_body(length: int | None) -> bytes:
-    # Of a known length in one read, where Werkzeug's stream makes one per 64 KiB; else it is chunked, or there is none,
-    # and Werkzeug stops at MAX_CONTENT_LENGTH.
-    data = request.get_data(cache=False) if length is None else request.environ["wsgi.input"].read(length)
+def _from_body(length: int | None, max_bytes: int) -> bytes:
+    # In one read, where Werkzeug's stream makes one per 64 KiB; and a chunked body, whose length nobody tells, it would
+    # cut at its limit without a word.
+    data: bytes = request.environ["wsgi.input"].read(max_bytes + 1 if length is None else length)
+    if len(data) > max_bytes:
+        raise too_many_bytes(max_bytes)
     if not data:
         raise EmptyBody(f"The request has no body. Send a {FORMATS_TEXT} file.")
     if length is not None and len(data) < length:

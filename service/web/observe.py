@@ -9,7 +9,6 @@ import uuid
 
 from flask import Flask, Response, g, request
 
-from service.web.bodies import discard_rest
 from service.web.state import state
 
 log = logging.getLogger("service.request")
@@ -48,8 +47,6 @@ def request_id(given: str) -> str:
 
 
 def _end(response: Response) -> Response:
-    if response.status_code >= 400 and request.method == "POST":
-        discard_rest(request.environ["wsgi.input"], request.content_length, state().settings.max_body_bytes)
     seconds = time.perf_counter() - g.began
     # The rule, not the path: a client must not be able to make up label values.
     route = request.url_rule.rule if request.url_rule else "none"

@@ -51,12 +51,13 @@ def _predict() -> dict[str, Any]:
     answers = [
         errors.EmptyBody,
         errors.BodyTimeout,
+        errors.DeadlineExceeded,
         errors.TooManyBytes,
         errors.UnsupportedFormat,
         errors.DamagedPicture,
         errors.Overloaded,
+        errors.OutOfTime,
         errors.NotReady,
-        errors.DeadlineExceeded,
     ]
     return {
         "summary": "Classify a picture, or several.",
@@ -76,7 +77,7 @@ def _predict() -> dict[str, Any]:
             {
                 "name": "X-Request-Timeout-Ms",
                 "in": "header",
-                "description": "Give the request up after so many milliseconds, with 504.",
+                "description": "Give the request up after so many milliseconds, with 408.",
                 "schema": {"type": "integer", "minimum": 1},
             },
         ],

@@ -46,7 +46,9 @@ CASES: dict[str, tuple[str, int, int, dict[str, str], bytes, Outcome, str]] = {
     "refused, a bad file": ("bad", 1, 429, OVERLOADED, problem("overloaded"), REFUSED, "429 overloaded"),
     "refused without a time": ("small", 1, 429, PROBLEM, problem("overloaded"), REFUSED, "429 without Retry-After"),
     "refused on the way": ("small", 1, 429, {}, b"no", REFUSED, "429 from before the service (Cloud Armor?)"),
-    "late": ("small", 1, 504, PROBLEM, problem("deadline-exceeded"), FAILED, "504 deadline-exceeded"),
+    "out of time": ("small", 1, 429, OVERLOADED, problem("out-of-time"), REFUSED, "429 out-of-time"),
+    "late": ("small", 1, 408, PROBLEM, problem("deadline-exceeded"), FAILED, "408 deadline-exceeded"),
+    "a bad file, late": ("bad", 1, 408, PROBLEM, problem("deadline-exceeded"), FAILED, "408 deadline-exceeded"),
     "the balancer's 502": ("small", 1, 502, {}, b"<html>Server Error", FAILED, "502, not from the service"),
     "a redirect": ("small", 1, 302, {}, b"", FAILED, "302, not from the service"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.admission import Admission, Deadline
-from service.errors import DeadlineExceeded, Overloaded
+from service.errors import DeadlineExceeded, OutOfTime, Overloaded
 
 
 class FakeClock:
@@ -34,14 +34,42 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_deadline_runs_out_on_its_clock() -> None:
     clock = FakeClock()
-    deadline = Deadline(2, clock)
+    admission, deadline = Admission(slots=1, queue_size=0, clock=clock), Deadline(2, clock)
     clock.now += 1.5
     assert deadline.remaining_sec() == pytest.approx(0.5)
-    deadline.check("decoding")
+    admission.check(deadline, "decoding")
     clock.now += 1
     assert deadline.remaining_sec() == 0
-    with pytest.raises(DeadlineExceeded, match="The 2 s that a request may take were over before decoding"):
-        deadline.check("decoding")
+    with pytest.raises(OutOfTime, match="The 2 s that a request may take were over before decoding"):
+        admission.check(deadline, "decoding")
+
+
+def test_whose_limit_it_was_is_told() -> None:
+    """The client's own is no refusal: to come back later would not help, to allow more would."""
+    clock = FakeClock()
+    admission, deadline = Admission(slots=1, queue_size=0, clock=clock), Deadline(0.25, clock, header="X-Time")
+    clock.now += 1
+    with pytest.raises(
+        DeadlineExceeded, match=r"The 250 ms of the request's own X-Time were over before decoding\. Allow more"
+    ) as own:
+        admission.check(deadline, "decoding")
+    assert own.value.headers == {}
+
+
+def test_who_is_out_of_time_is_told_when_to_come_back() -> None:
+    """As those are who are refused at the door: ten requests of 2 s on one slot take 20 s."""
+    clock = FakeClock()
+    admission = Admission(slots=1, queue_size=9, clock=clock)
+    for _ in range(200):
+        with admission.slot(Deadline(10, clock)):
+            clock.now += 2
+    places = [admission.enter() for _ in range(10)]
+    for place in places:
+        place.__enter__()
+    deadline = Deadline(0, clock)
+    with pytest.raises(OutOfTime, match="Try again in 20 s") as caught:
+        admission.check(deadline, "decoding")
+    assert caught.value.headers == {"Retry-After": "20"}
 
 
 def test_as_many_enter_as_there_are_slots_and_places_in_the_queue() -> None:
@@ -138,7 +166,7 @@ def test_never_more_at_work_than_slots() -> None:
 def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
     admission = Admission(slots=1, queue_size=1)
     with admission.slot(Deadline(10)):
-        with pytest.raises(DeadlineExceeded, match="before its turn came"), admission.slot(Deadline(0.05)):
+        with pytest.raises(OutOfTime, match="before its turn came"), admission.slot(Deadline(0.05)):
             pass
         assert admission.queued == 0
     with admission.slot(Deadline(0.05)):  # the slot was not lost
@@ -196,5 +224,5 @@ def test_who_finds_the_queue_filled_up_meanwhile_is_refused_before_any_work() ->
     with admission.slot(Deadline(10)):
         with pytest.raises(Overloaded), admission.slot(Deadline(10)):
             pass
-        with pytest.raises(DeadlineExceeded), admission.slot(Deadline(0.01), begun=True):
+        with pytest.raises(OutOfTime), admission.slot(Deadline(0.01), begun=True):
             pass

@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from service.admission import Deadline
 from service.errors import Overloaded, Problem
 from service.settings import Settings
 from service.web import create_app
@@ -220,18 +221,31 @@ def test_a_model_that_fails_its_known_answer_test_is_not_served() -> None:
     assert client.get("/healthz").status_code == 200
 
 
-def test_the_deadline(make_client: MakeClient) -> None:
+def test_the_time_that_the_service_allows(make_client: MakeClient) -> None:
+    """Over while the request waited: that is overload, and it says when to come back."""
     client = make_client(threads=1, request_timeout_sec=1)
     state = client.application.extensions["service"]
-    from service.admission import Deadline
-
     with state.admission.slot(Deadline(10)), state.admission.slot(Deadline(10)):
         answer = client.post("/predict", data=PICTURE)
     detail = (
-        "The 1 s that a request may take were over before its turn came. Try again later, or send fewer or smaller "
+        "The 1 s that a request may take were over before its turn came. Try again in 1 s, or send fewer or smaller "
         "pictures."
     )
-    assert_problem(answer, 504, "deadline-exceeded", "The request took too long", detail)
+    assert_problem(answer, 429, "out-of-time", "The service had no time for the request", detail)
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_the_time_that_the_request_allows(make_client: MakeClient) -> None:
+    client = make_client(threads=1)
+    state = client.application.extensions["service"]
+    with state.admission.slot(Deadline(10)), state.admission.slot(Deadline(10)):
+        answer = client.post("/predict", data=PICTURE, headers={"X-Request-Timeout-Ms": "20"})
+    detail = (
+        "The 20 ms of the request's own X-Request-Timeout-Ms were over before its turn came. Allow more, leave that "
+        "header out, or send fewer or smaller pictures."
+    )
+    assert_problem(answer, 408, "deadline-exceeded", "The request's own time limit is over", detail)
+    assert "Retry-After" not in answer.headers
 
 
 def test_our_own_mistakes_say_so_and_show_nothing(make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -254,6 +268,6 @@ def test_every_type_is_described_where_it_points(client: FlaskClient) -> None:
 
 def test_every_problem_has_a_case_here() -> None:
     """A new problem needs a test on its exact body."""
-    elsewhere = {"overloaded", "not-ready", "deadline-exceeded", "internal-error"}
+    elsewhere = {"overloaded", "out-of-time", "not-ready", "deadline-exceeded", "internal-error"}
     assert {name for _, _, name, _, _ in CASES.values()} | elsewhere == {p.name for p in Problem.__subclasses__()}
     assert Overloaded("x", 3).headers == {"Retry-After": "3"}
