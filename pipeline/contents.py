@@ -13,7 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import Stop, main, say
+from pipeline.errors import StepFailed as Stop
+from pipeline.errors import log as say
+from pipeline.errors import main
 
 SBOM = Path(".pipeline/sbom.cdx.json")
 _UNCHANGED = "Nothing was pushed or changed."
