@@ -187,7 +187,7 @@ class Deployment:
         now = Carried.of(self.stack.outputs())
         if now not in (before, target):
             raise StepFailed(
-                f"{reason} Meanwhile somebody else has deployed {now}, which is left as it is."
+                f"{reason} Meanwhile somebody has deployed {now}, which is left as it is."
             ) from reason
         if isinstance(reason, UpdateFailed) and not all(failure.of_group for failure in reason.failures):
             raise StepFailed(

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.pipeline.fake_google import Answer, Google
+import yaml
+
+from tests.pipeline.fake_google import PROJECT, Answer, Google
 from tests.pipeline.fake_pulumi import Killed, Pulumi
 
 _VARIABLES = ("PULUMI_BACKEND_URL", "PULUMI_OPTION_REFRESH")
@@ -70,6 +72,19 @@ class World:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def deploy(self, folder: Path, image: str) -> None:
+        """Have the stack run an image already, with its machines healthy, and nothing asked so far."""
+        document = yaml.safe_load((folder / "Pulumi.dev.yaml").read_text("utf-8"))
+        document["config"]["own-cloud-classifier:image"] = image
+        file = folder / "deployed.yaml"
+        file.write_text(yaml.safe_dump(document))
+        code, out, err = self.pulumi.run(
+            ["up", "--config-file", str(file)], {"PULUMI_BACKEND_URL": f"gs://{PROJECT}-pulumi-state"}, folder
+        )
+        assert not code, out + err
+        file.unlink()
+        self.google.registry.add(image)
 
     def say(self, *words: str, out: str = "", err: str = "", code: int = 0, times: int = 1 << 30) -> None:
         """Have a program say something else, the next `times` times."""
