@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline import machines
 from pipeline.bucket import Bucket
-from pipeline.carried import Carried
 from pipeline.commands import json_output
 from pipeline.deployment import Deployment
 from pipeline.errors import StepFailed, log
@@ -29,7 +28,8 @@ def up(deployment: Deployment, settings: Settings) -> None:
         StepFailed: it failed, or the answer was no.
     """
     stack = deployment.stack
-    carried = Carried.of(deployment.prepare())
+    deployment.prepare()
+    carried = deployment.found
     try:
         plan = stack.preview(carried, quiet=True)
     except ProtectedResources as reason:

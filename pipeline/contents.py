@@ -13,9 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import StepFailed as Stop
-from pipeline.errors import log as say
-from pipeline.errors import main
+from pipeline.errors import Stop, main, say
 
 SBOM = Path(".pipeline/sbom.cdx.json")
 _UNCHANGED = "Nothing was pushed or changed."

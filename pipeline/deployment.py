@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -47,6 +47,7 @@ class Deployment:
         settings: what this step was told.
         lock: the lock, held.
         pause: sleeps for some seconds.
+        found: what the stack said that it runs, when this began.
     """
 
     stack: Stack
@@ -55,9 +56,13 @@ class Deployment:
     settings: Settings
     lock: Lock
     pause: Callable[[float], None] = time.sleep
+    found: Carried = field(default_factory=Carried)
 
-    def prepare(self) -> dict[str, Any]:
-        """Mend what an earlier rollout has left, and see what was changed by hand; returns the stack's outputs.
+    def prepare(self) -> Carried:
+        """Mend what an earlier rollout has left, and see what was changed by hand.
+
+        Returns:
+            What the stack runs, or ran before a rollout that died: what to go back to.
 
         Raises:
             StepFailed: the state cannot be read or mended.
@@ -68,7 +73,9 @@ class Deployment:
         # Before Pulumi looks: it would take the rule for its own, and fail later on removing it.
         temporary_access.withdraw(outputs, self.where.project, self.stack.name)
         self.mend()
-        return outputs
+        self.found = Carried.of(outputs)
+        self.lock.remember(self.found.image)
+        return replace(self.found, image=self.lock.before)
 
     def free(self) -> None:
         """Remove Pulumi's own lock where whoever left it is dead: ours says that nobody else is at work."""
@@ -87,8 +94,7 @@ class Deployment:
         Raises:
             StepFailed: it failed; the sentence says what runs now.
         """
-        outputs = self.prepare()
-        before = Carried.of(outputs)
+        before = self.prepare()
         target = replace(before, image=image)
         bucket = Bucket(self.where.backend)
         if self.settings.branch:
@@ -108,10 +114,10 @@ class Deployment:
         Raises:
             StepFailed: it failed; the sentence says what runs now.
         """
-        before = Carried.of(self.prepare())
+        before = self.prepare()
         if not before.image:
             raise StepFailed(f"the stack {self.stack.name} runs no image, so that there are no machines to renew.")
-        target = replace(before, refreshed=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"))
+        target = replace(before, refreshed=datetime.now(UTC).strftime("%Y-%m-%d"))
         log(f"renew: the machines of {before.image}, which are from {before.refreshed or 'its first rollout'}")
         self._try(target, before, lambda outputs: None)  # noqa: ARG005  # as the other tests
 
@@ -121,18 +127,19 @@ class Deployment:
         Raises:
             StepFailed: there is none, or it failed.
         """
-        outputs = self.prepare()
-        before = Carried.of(outputs)
-        image = images.by_digest(image or self.stack.previous())
+        before = self.prepare()
+        # Of a rollout that died nobody knows how far it came: what ran before it is meant, which may run still.
+        interrupted = self.lock.predecessor.before if self.lock.predecessor else ""
+        image = images.by_digest(image or interrupted or self.stack.previous())
         command = ["gcloud", "artifacts", "docker", "images", "describe", image, f"--project={self.where.project}"]
         result = run(command, quiet=True)
         if result.code:
             raise StepFailed(
                 f"the registry no longer has {image}: choose another with IMAGE=.... gcloud says: {result.last_words}"
             )
-        log(f"rollback: {before.image or 'no image'} -> {image}")
-        # To the image itself: a rollback that is run again is not meant to come back.
-        back_from = before.image if before.image != image else ""
+        log(f"rollback: {self.found.image or 'no image'} -> {image}")
+        # A rollback that is run again is not meant to come back.
+        back_from = self.found.image if self.found.image != image else ""
         target = replace(before, image=image)
         outputs = self.update(target, self.stack.preview(target), back_from)
         log(f"rollback: {image} runs at {outputs['url']}")
@@ -163,7 +170,7 @@ class Deployment:
 
     def wait(self, groups: Sequence[GroupPlan]) -> None:
         """Wait for the machines of some groups."""
-        machines.wait(groups, self.where.region, self.where.project, self.settings, self.pause)
+        machines.wait(groups, self.where.region, self.where.project, self.settings, pause=self.pause)
 
     def _try(self, target: Carried, before: Carried, test: Callable[[dict[str, Any]], None]) -> None:
         # Mistakes in the settings or in the program end it here, with nothing changed.
@@ -184,11 +191,11 @@ class Deployment:
 
     def _go_back(self, before: Carried, target: Carried, reason: StepFailed) -> NoReturn:
         """Make the fleet run what it ran before, unless that would not help."""
+        # What failed may be no more than a command that the loss of the lock has ended.
+        self.lock.confirm()
         now = Carried.of(self.stack.outputs())
-        if now not in (before, target):
-            raise StepFailed(
-                f"{reason} Meanwhile somebody has deployed {now}, which is left as it is."
-            ) from reason
+        if now not in (before, target, self.found):
+            raise StepFailed(f"{reason} Meanwhile somebody has deployed {now}, which is left as it is.") from reason
         if isinstance(reason, UpdateFailed) and not all(failure.of_group for failure in reason.failures):
             raise StepFailed(
                 f"{reason} No machine is the cause, and the way back would fail on the same: mend it and deploy again, "
@@ -196,7 +203,8 @@ class Deployment:
             ) from reason
         if not before.image:
             raise StepFailed(
-                f"{reason} This was the first image, so that there is none to go back to: the machines stay as they are."
+                f"{reason} This was the first image, so that there is none to go back to: the machines stay as they "
+                "are."
             ) from reason
         if before == target:
             raise StepFailed(f"{reason} The same image ran before, so that there is none to go back to.") from reason

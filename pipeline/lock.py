@@ -35,7 +35,8 @@ _ASK_AGAIN_SEC = 20.0
 class Holder:
     """Who changes a stack; times in seconds since 1970, by the holder's clock.
 
-    A clock that is minutes wrong could not have signed in to Google either.
+    A clock that is minutes wrong could not have signed in to Google either. `before` is the image that ran when the
+    holder began, or when the first of several began that died one after the other.
     """
 
     who: str
@@ -46,6 +47,7 @@ class Holder:
     began: float
     renewed: float
     token: str
+    before: str = ""
 
     def __str__(self) -> str:
         """Return the holder for a sentence."""
@@ -73,6 +75,11 @@ class Lock:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="rollout lock", daemon=True)
 
+    @property
+    def before(self) -> str:
+        """Return the image that ran when this began, or when a predecessor began that died."""
+        return self._holder.before
+
     def take(self, pause: Callable[[float], None]) -> None:
         """Wait for the lock and take it.
 
@@ -83,9 +90,7 @@ class Lock:
         end = self._clock() + self._settings.lock_wait_sec
         while not self._taken():
             found = self._bucket.read(self._name)
-            if found is None:
-                continue
-            holder = _holder(found)
+            holder = _holder(found) if found else None
             if holder and not self._dead(holder):
                 if self._clock() >= end:
                     raise Locked(
@@ -94,9 +99,10 @@ class Lock:
                     )
                 log(f"lock: waiting for {holder}")
                 pause(min(_ASK_AGAIN_SEC, self._settings.lock_renew_sec))
-            elif self._taken(found.generation):
+            elif found and self._taken(found.generation, before=holder.before if holder else ""):
                 self.predecessor = holder or self._holder
                 log(f"lock: taken over from {holder or 'nobody who can be read'}, which is dead")
+                break
         self._thread.start()
 
     def confirm(self) -> None:
@@ -115,6 +121,18 @@ class Lock:
                     "successor mends what it left. See the successor's log for what runs now."
                 )
 
+    def remember(self, before: str) -> None:
+        """Write down which image runs now, before it is changed: should this process die, its successor knows it.
+
+        Raises:
+            LockLost: somebody else holds the lock.
+        """
+        with self._guard:
+            if not self._holder.before:
+                self._holder = replace(self._holder, before=before)
+                self._renew()
+        self.confirm()
+
     def release(self) -> None:
         """Give it back; it is no failure of the rollout where that fails, since it counts as dead soon."""
         self._stop.set()
@@ -126,8 +144,9 @@ class Lock:
             except StepFailed as reason:
                 log(f"lock: not given back, and dead in some minutes: {reason}")
 
-    def _taken(self, generation: str = NONE) -> bool:
-        self._holder = replace(self._holder, renewed=self._clock())
+    def _taken(self, generation: str = NONE, before: str = "") -> bool:
+        """Write the lock in place of one generation; returns whether nobody was faster."""
+        self._holder = replace(self._holder, renewed=self._clock(), before=before)
         try:
             self._generation = self._bucket.write(self._name, json.dumps(asdict(self._holder)), generation)
         except Changed:
@@ -161,7 +180,7 @@ class Lock:
     def _renew(self) -> None:
         before = self._holder
         try:
-            if not self._taken(self._generation):
+            if not self._taken(self._generation, before.before):
                 found = self._bucket.read(self._name)
                 self._lost = str((_holder(found) if found else None) or "by somebody who is done already")
         except StepFailed as reason:
@@ -217,7 +236,7 @@ def _holder(content: Content) -> Holder | None:
     """Return who wrote the object; None where nobody can tell, so that it is no living holder's."""
     try:
         values = json.loads(content.text)
-        return Holder(**{item.name: values[item.name] for item in fields(Holder)})
+        return Holder(**{item.name: values[item.name] for item in fields(Holder) if item.name in values})
     except (ValueError, TypeError, KeyError):
         return None
 

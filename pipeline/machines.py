@@ -118,6 +118,7 @@ def wait(
     region: str,
     project: str,
     settings: Settings,
+    *,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:

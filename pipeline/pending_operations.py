@@ -32,8 +32,8 @@ def mend(stack: Stack, state: State, where: StackLocation) -> None:
             log(f"mend: {title(resource.urn)} is made again, which changes nothing where it was made")
         elif kind is None:
             raise StepFailed(
-                f"an update was ended while it made {title(resource.urn)}, and how to find that at Google is not known: "
-                "add its kind to pipeline/import_ids.py."
+                f"an update was ended while it made {title(resource.urn)}, and nothing says how to find that at "
+                "Google: add its kind to pipeline/import_ids.py."
             )
         elif known and _is(known, resource):
             log(f"mend: {title(resource.urn)} is in the state already")

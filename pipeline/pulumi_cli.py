@@ -113,8 +113,8 @@ def _reason(result: commands.Result, backend: Backend) -> StepFailed:
     """Turn Pulumi's words into a sentence with a remedy."""
     if result.code < 0:
         return Interrupted(
-            f"Pulumi was ended by signal {-result.code} while it changed the stack {backend.stack}, perhaps for want of "
-            "memory."
+            f"Pulumi was ended by signal {-result.code} while it changed the stack {backend.stack}: was there enough "
+            "memory?"
         )
     error = create_command_error(CommandResult(result.output, result.errors, result.code))
     said = result.errors + result.output
@@ -126,7 +126,8 @@ def _reason(result: commands.Result, backend: Backend) -> StepFailed:
         )
     if isinstance(error, StackNotFoundError):
         return StepFailed(
-            f"there is no stack {backend.stack} in {backend.bucket}: make it with `make bootstrap STACK={backend.stack}`."
+            f"there is no stack {backend.stack} in {backend.bucket}: make it with `make bootstrap "
+            f"STACK={backend.stack}`."
         )
     return _of_state(said, result.last_words, backend) or _of_program(said, result.last_words, backend)
 
@@ -142,8 +143,8 @@ def _of_state(said: str, words: str, backend: Backend) -> StepFailed | None:
         )
     if "cloudkms" in said.lower() and ("denied" in said.lower() or "Error 403" in said):
         return StepFailed(
-            f"this account may not use the key of stack {backend.stack}: grant it as docs/pipeline.md says. Pulumi says: "
-            f"{words}"
+            f"this account may not use the key of stack {backend.stack}: grant it as docs/pipeline.md says. Pulumi "
+            f"says: {words}"
         )
     if "blob (" not in said and "unable to check if bucket" not in said and "unable to open bucket" not in said:
         return None

@@ -44,8 +44,8 @@ def refuse_older(bucket: Bucket, stack: str, commit: str) -> None:
         when = datetime.fromtimestamp(last.released, UTC).strftime("%Y-%m-%d %H:%M UTC")
         raise StepFailed(
             f"the commit {commit[:12]} is older than {last.commit[:12]}, which was released {when}: nothing was "
-            f"changed. To go back on purpose, run `make rollback STACK={stack} IMAGE=...`, or push a commit that reverts the "
-            "newer one."
+            f"changed. To go back on purpose, push a commit that reverts the newer one, or run `make rollback "
+            f"STACK={stack} IMAGE=...`."
         )
 
 

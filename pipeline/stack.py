@@ -96,17 +96,24 @@ class Stack:
     def previous(self) -> str:
         """Return the image that ran before the one that runs now, and from which nobody went back.
 
+        After an update that failed the machines run two images, and it is the one that the stack still names.
+
         Raises:
             StepFailed: the state cannot be read, or there was none.
         """
         now = Carried.of(self.outputs()).image
         unwanted = {"", now}
-        for update in self._stack.history(page_size=_HISTORY, show_secrets=False):
+        history = self._stack.history(page_size=_HISTORY, show_secrets=False)
+        updates = [item for item in history if item.kind == "update"]
+        for number, update in enumerate(updates):
             value = update.config.get(f"{names.PULUMI_PROJECT}:image")
+            image = str(value.value) if value else ""
+            if number == 0 and update.result != "succeeded" and now and image != now:
+                return now
             if (update.message or "").startswith(_BACK_FROM):
                 unwanted.add(update.message.removeprefix(_BACK_FROM))
-            if value and update.kind == "update" and update.result == "succeeded" and value.value not in unwanted:
-                return str(value.value)
+            if update.result == "succeeded" and image not in unwanted:
+                return image
         raise StepFailed(
             f"the history of stack {self.name} holds no other image: choose one with IMAGE=...@sha256:..., "
             "`gcloud artifacts docker images list` shows them."
@@ -123,7 +130,9 @@ class Stack:
         stack = self._select(refresh=False, quiet=True) if quiet else self._stack
         try:
             with configuration_file(self.name, carried, wait=False) as file:
-                result = stack.preview(diff=True, color="never", on_event=events, config_file=file)
+                result = _with_events(
+                    lambda: stack.preview(diff=True, color="never", on_event=events, config_file=file)
+                )
         except StepFailed as reason:
             if events.given_up:
                 raise ProtectedResources(self.name, events.given_up) from reason
@@ -175,7 +184,8 @@ class Stack:
             StepFailed: it cannot be read.
         """
         events = Events()
-        self._stack.preview_refresh(target=list(targets), diff=True, color="never", on_event=events)
+        chosen = list(targets)
+        _with_events(lambda: self._stack.preview_refresh(target=chosen, diff=True, color="never", on_event=events))
         return tuple(events.differences())
 
     def adopt(self, resource: Mapping[str, Any], name_table: Mapping[str, str]) -> None:
@@ -269,3 +279,11 @@ class Stack:
                 if events.failures:
                     raise UpdateFailed(self.name, events.failures) from reason
                 raise
+
+
+def _with_events(preview: Callable[[], automation.PreviewResult]) -> automation.PreviewResult:
+    """Do a preview whose events matter: the library complains in its own way where they got lost."""
+    try:
+        return preview()
+    except RuntimeError as error:
+        raise StepFailed(f"Pulumi did not report what would change ({error}): try again.") from error

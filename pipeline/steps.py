@@ -10,6 +10,7 @@ machine, where its tools are installed; the candidate is reached by a published 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys

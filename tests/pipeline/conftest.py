@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.pipeline.fake_google import PROJECT, REGION
+from tests.pipeline import fake_google
 from tests.pipeline.world import World
 
+PROJECT, REGION = fake_google.PROJECT, fake_google.REGION
 REGISTRY = f"{REGION}-docker.pkg.dev/{PROJECT}/classifier-dev"
 OLD, NEW = (f"{REGISTRY}/classifier@sha256:{digit * 64}" for digit in "ab")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

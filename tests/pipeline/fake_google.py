@@ -87,10 +87,9 @@ class Google:
         """Remove something; returns why not, in Google's words."""
         for group, found in self.groups.items():
             if kind == "InstanceTemplate" and found.template == name:
-                return (
-                    f"googleapi: Error 400: The instance_template resource 'projects/{PROJECT}/global/instanceTemplates/"
-                    f"{name}' is already being used by 'projects/{PROJECT}/regions/{REGION}/instanceGroupManagers/{group}'"
-                )
+                where = f"projects/{PROJECT}/regions/{REGION}/instanceGroupManagers/{group}"
+                what = f"The instance_template resource 'projects/{PROJECT}/global/instanceTemplates/{name}'"
+                return f"googleapi: Error 400: {what} is already being used by '{where}'"
         self.things.get(kind, {}).pop(name, None)
         self.templates.pop(name, None)
         self.groups.pop(name, None)
@@ -194,7 +193,7 @@ class Google:
         found = []
         for machine in self.groups[arguments[0]].machines:
             creating = machine.action == "CREATING"
-            item = {
+            item: dict[str, Any] = {
                 "instance": f"{_COMPUTE}/zones/{REGION}-b/instances/{machine.name}",
                 "currentAction": machine.action,
                 "version": {"instanceTemplate": f"{_COMPUTE}/global/instanceTemplates/{machine.template}"},

@@ -1,4 +1,4 @@
-"""Pulumi's engine with a stack's state, in place of the command line: what pulumi.automation and a person may ask of it.
+"""Pulumi's engine with a stack's state, in place of the command line: what pulumi.automation and people ask of it.
 
 Seen of the real one (3.274 with the gcp provider against a stand-in for Google's API; tests/infra/recorded holds the
 plans and calls): a creation is written down as pending before Google is called, and stays so when the process is
@@ -157,10 +157,14 @@ class Pulumi:
 
     def _operation(self, command: str, words: list[str], refresh: bool, folder: Path) -> Answer:
         if self.locks and command != "preview" and "--preview-only" not in words:
-            return 255, "", (
-                "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or "
-                f"delete the lock file with `pulumi cancel`.\n  gs://{PROJECT}-pulumi-state/.pulumi/locks/organization/"
-                f"own-cloud-classifier/dev/{self.locks[0]}.json: created by root@host (pid 285) at 2026-11-20T09:15:04Z\n"
+            return (
+                255,
+                "",
+                (
+                    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or"
+                    f" delete the lock file with `pulumi cancel`.\n  gs://{PROJECT}-pulumi-state/.pulumi/locks/organization/"
+                    f"own-cloud-classifier/dev/{self.locks[0]}.json: created by root@host (pid 285) at 2026-11-20\n"
+                ),
             )
         if command == "import":
             return self._import(json.loads(Path(_option(words, "--file")).read_text()))
@@ -208,14 +212,21 @@ class Pulumi:
 
     def _outputs(self, config: Mapping[str, Any]) -> dict[str, Any]:
         found = {"registry": f"{REGION}-docker.pkg.dev/{PROJECT}/classifier-dev", "region": REGION}
-        found |= {"network": "classifier-dev-net", "serviceAccount": f"classifier-dev@{PROJECT}.iam.gserviceaccount.com"}
+        found |= {
+            "network": "classifier-dev-net",
+            "serviceAccount": f"classifier-dev@{PROJECT}.iam.gserviceaccount.com",
+        }
         found |= {name: config.get(name, "") for name in ("image", "refreshed")}
         details = [
             {"name": item.id, "spot": item.name.endswith("-spot"), "minSize": 1, "maxSize": 3, "maxSurge": 3}
             for item in self.resources
             if item.kind == "RegionInstanceGroupManager"
         ]
-        more = {"addresses": {"ipv4": "127.0.0.1"}, "groupDetails": details, "groups": [item["name"] for item in details]}
+        more = {
+            "addresses": {"ipv4": "127.0.0.1"},
+            "groupDetails": details,
+            "groups": [item["name"] for item in details],
+        }
         if details:
             more["securityPolicy"] = next(item.id for item in self.resources if item.kind == "SecurityPolicy")
         return {**found, **more, "records": [], "next": "a load test", **self.fixed_outputs}
@@ -274,7 +285,9 @@ class Run:
                 for item in self.pulumi.resources
                 if item.kind == "InstanceTemplate" and item.name == value[1:] and not item.delete
             ]
-            planned = any(op.startswith("create") and urn.endswith(f"InstanceTemplate::{value[1:]}") for op, urn in self.changes)
+            planned = any(
+                op.startswith("create") and urn.endswith(f"InstanceTemplate::{value[1:]}") for op, urn in self.changes
+            )
             return "computed" if self.dry and planned else (found or [""])[-1]
         return value
 
@@ -299,8 +312,14 @@ class Run:
         self._wait(item)
 
     def _wait(self, item: Item) -> None:
-        if item.kind == "RegionInstanceGroupManager" and item.inputs["waits"] and not self.pulumi.google.settle(item.id):
-            self._fail(item, "timeout while waiting for state to become 'created' (last state: 'creating', timeout: 15m0s)")
+        if (
+            item.kind == "RegionInstanceGroupManager"
+            and item.inputs["waits"]
+            and not self.pulumi.google.settle(item.id)
+        ):
+            self._fail(
+                item, "timeout while waiting for state to become 'created' (last state: 'creating', timeout: 15m0s)"
+            )
 
     def _delete(self, item: Item) -> None:
         if item.protect:
@@ -359,7 +378,9 @@ class Events:
 
     def failed(self, item: Item, reason: str) -> None:
         message = f"<{{%fg 1%}}>error: <{{%reset%}}>{reason}\n"
-        self._sent.append({"diagnosticEvent": {"urn": item.urn, "message": message, "color": "raw", "severity": "error"}})
+        self._sent.append(
+            {"diagnosticEvent": {"urn": item.urn, "message": message, "color": "raw", "severity": "error"}}
+        )
         self._sent.append({"resOpFailedEvent": {"metadata": _metadata("update", item, []), "status": 0, "steps": 1}})
 
     def summary(self, changes: list[tuple[str, str]]) -> None:
@@ -370,7 +391,9 @@ class Events:
         """Send what there is, and have it taken before the command ends."""
         if not self._address:
             return
-        numbered = ({"sequence": n, "timestamp": 0, **event} for n, event in enumerate([*self._sent, {"cancelEvent": {}}]))
+        numbered = (
+            {"sequence": n, "timestamp": 0, **event} for n, event in enumerate([*self._sent, {"cancelEvent": {}}])
+        )
         requests = (events_pb2.EventRequest(event=json.dumps(event)) for event in numbered)
         with grpc.insecure_channel(self._address) as channel:
             events_pb2_grpc.EventsStub(channel).StreamEvents(requests)  # type: ignore[no-untyped-call]

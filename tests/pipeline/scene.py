@@ -40,7 +40,12 @@ class Scene:
     def run(self, action: str = "deploy", **given: object) -> str:
         """Run an action that succeeds; returns what it printed."""
         self.capsys.readouterr()
-        environment = {**QUICK, "COMMIT": COMMIT, **self.settings, **{name: str(value) for name, value in given.items()}}
+        environment = {
+            **QUICK,
+            "COMMIT": COMMIT,
+            **self.settings,
+            **{name: str(value) for name, value in given.items()},
+        }
         with self.monkeypatch.context() as context:
             context.chdir(self.folder)
             context.setattr(fleet_tests, "HERE", self.folder / "pipeline")

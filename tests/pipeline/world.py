@@ -152,12 +152,12 @@ class _Handler(socketserver.StreamRequestHandler):
         asker, folder, *rest = said.rstrip(b"\0").decode().split("\n")[:-1]
         environment = {name: value for name, value in zip(_VARIABLES, rest, strict=False) if value}
         try:
-            code, out, err = self.server.world.answer(
-                int(asker), Path(folder), environment, rest[len(_VARIABLES) :]
-            )
+            code, out, err = self.server.world.answer(int(asker), Path(folder), environment, rest[len(_VARIABLES) :])
         except Killed:
             return
-        script = f"printf %s {shlex.quote(out)}; printf %s {shlex.quote(err)} >&2; exit {code}"
+        # A negative code is the signal that ends it, as for subprocess.
+        end = f"exit {code}" if code >= 0 else f"kill {code} $$"
+        script = f"printf %s {shlex.quote(out)}; printf %s {shlex.quote(err)} >&2; {end}"
         self.wfile.write(script.encode() + b"\0")
 
 
