@@ -7,26 +7,30 @@ metadata server of a build does not know it, and a web service of somebody else 
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 
 import dns.exception
 import dns.resolver
 
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 _SERVER = "ns1.google.com"
 _NAME = "o-o.myaddr.l.google.com"
 _LIMIT_SEC = 10.0
 
 
-def own(server: str = _SERVER, port: int = 53) -> str:
-    """Return this machine's public IPv4 address; the environment's BUILD_ADDRESS comes first.
+def public_ipv4(stated: str = "", server: str = _SERVER, port: int = 53) -> str:
+    """Return this machine's public IPv4 address.
+
+    Args:
+        stated: the address, where somebody knows it (BUILD_ADDRESS); it comes first.
+        server: the name server that is asked. By its IPv4 address, or it would answer with ours of IPv6.
+        port: its port.
 
     Raises:
-        Stop: nobody could say.
+        StepFailed: nobody could say.
     """
-    if stated := os.environ.get("BUILD_ADDRESS"):
+    if stated:
         return _checked(stated)
     try:
         resolver = dns.resolver.Resolver(configure=False)
@@ -36,7 +40,7 @@ def own(server: str = _SERVER, port: int = 53) -> str:
             text.decode() for record in resolver.resolve(_NAME, "TXT", lifetime=_LIMIT_SEC) for text in record.strings
         ]
     except (OSError, dns.exception.DNSException) as error:
-        raise Stop(
+        raise StepFailed(
             f"{server} does not say which address this machine has ({error}): give it as BUILD_ADDRESS, or allow DNS "
             "outwards."
         ) from error
@@ -48,4 +52,4 @@ def _checked(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError as error:
-        raise Stop(f"{text!r} is no IPv4 address of this machine: give it as BUILD_ADDRESS.") from error
+        raise StepFailed(f"{text!r} is no IPv4 address of this machine: give it as BUILD_ADDRESS.") from error

@@ -9,93 +9,153 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
+import socket
+import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Stop, main, say
+from pipeline import settings
+from pipeline.errors import StepFailed, log, main
 
-LEFT = Path(".pipeline")
+# What one step leaves for the next lies here.
+ARTIFACTS = LEFT = Path(".pipeline")
 # Of the recorded probability, by precision: those of the service's own test (a test compares them).
 TOLERANCE = {"fp32": 0.02, "int8": 0.25}
 _TIMEOUT_SEC = 30
 
 
-def ask(url: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], Any]:
-    """Ask a service once; returns status, headers in lower case and the answer's JSON, None where it is none.
+@dataclass(frozen=True)
+class Service:
+    """A running service.
 
-    Raises:
-        OSError: nobody answers.
+    Attributes:
+        url: its address as people type it.
+        address: where to connect instead of asking for the name's address, which DNS may not know yet and which may be
+            one of IPv6; the name is sent all the same, in TLS too.
     """
-    request = urllib.request.Request(url.rstrip("/") + path, body)  # noqa: S310  # the address is ours
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as response:  # noqa: S310
-            status, headers, data = response.status, response.headers, response.read()
-    except urllib.error.HTTPError as error:
-        status, headers, data = error.code, error.headers, error.read()
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}") from error
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    return status, {name.lower(): value for name, value in headers.items()}, document
+
+    url: str
+    address: str = ""
+
+    def ask(self, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], Any]:
+        """Ask once; returns status, headers in lower case and the answer's JSON, None where it is none.
+
+        Raises:
+            OSError: nobody answers; ssl.SSLError where the certificate does not fit the name.
+        """
+        connection = self._connection()
+        try:
+            connection.request("GET" if body is None else "POST", path, body)
+            response = connection.getresponse()
+            data = response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+        try:
+            document = json.loads(data)
+        except ValueError:
+            document = None
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, document
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urllib.parse.urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.scheme == "https":
+            return _Https(host, parts.port or 443, self.address or host)
+        return _Http(host, parts.port or 80, self.address or host)
 
 
-def check(url: str, commit: str = "") -> int:
+class _Http(http.client.HTTPConnection):
+    """A connection to an address of one's own choice."""
+
+    def __init__(self, host: str, port: int, address: str) -> None:
+        super().__init__(host, port, timeout=_TIMEOUT_SEC)
+        self._address = address
+
+    def connect(self) -> None:
+        """Connect to the address; the host goes into the request."""
+        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+
+
+class _Https(_Http):
+    """The same, encrypted, with the host's name in the handshake."""
+
+    default_port = 443
+
+    def connect(self) -> None:
+        """Connect to the address, and have it prove that it is the host."""
+        super().connect()
+        self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+
+
+def check(service: Service, commit: str = "") -> int:
     """Compare every known answer; returns how many there were.
 
     Raises:
-        Stop: an answer is wrong or missing, or another commit answers.
+        StepFailed: an answer is wrong or missing, or another commit answers.
     """
-    manifest = json.loads((LEFT / "manifest.json").read_text("utf-8"))
-    version = _json(url, "/version")
+    try:
+        manifest = json.loads((ARTIFACTS / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"the image's known answers cannot be read ({error}): run the step `start` first.") from error
+    version = _json(service, "/version")
     if commit and version["commit"] != commit:
-        raise Stop(f"{url} runs commit {version['commit']}, not {commit}: something else answers there.")
+        raise StepFailed(f"{service.url} runs commit {version['commit']}, not {commit}: something else answers there.")
     precision = version["model"]["precision"]
     for sample in manifest["samples"]:
-        _compare(url, sample["file"], sample["answers"][precision], TOLERANCE[precision])
-    status, _, problem = ask(url, "/predict", b"no picture")
-    if status != 415 or not problem.get("detail"):
-        raise Stop(f"{url} answers {status} to what is no picture, where 415 with a reason is expected.")
+        _compare(service, sample["file"], sample["answers"][precision], TOLERANCE[precision])
+    status, _, problem = service.ask("/predict", b"no picture")
+    if status != 415 or not (problem or {}).get("detail"):
+        raise StepFailed(f"{service.url} answers {status} to what is no picture, where 415 with a reason is expected.")
     return len(manifest["samples"])
 
 
-def _json(url: str, path: str, body: bytes | None = None) -> Any:
+def _json(service: Service, path: str, body: bytes | None = None) -> Any:
     try:
-        status, _, document = ask(url, path, body)
+        status, _, document = service.ask(path, body)
     except OSError as error:
-        raise Stop(f"{url}{path} does not answer ({error}).") from error
+        raise StepFailed(f"{service.url.rstrip('/')}{path} does not answer ({error}).") from error
     if status != 200 or document is None:
-        raise Stop(f"{url}{path} answers {status}: {(document or {}).get('detail', 'no reason given')}")
+        raise StepFailed(
+            f"{service.url.rstrip('/')}{path} answers {status}: {(document or {}).get('detail', 'no reason given')}"
+        )
     return document
 
 
-def _compare(url: str, file: str, recorded: list[tuple[int, float]], tolerance: float) -> None:
-    answer = _json(url, f"/predict?top_k={len(recorded)}", (LEFT / file).read_bytes())
-    found = {item["index"]: item["probability"] for item in answer["predictions"]}
+def _compare(service: Service, file: str, recorded: list[tuple[int, float]], tolerance: float) -> None:
+    answer = _json(service, f"/predict?top_k={len(recorded)}", (ARTIFACTS / file).read_bytes())
+    given = {item["index"]: item["probability"] for item in answer["predictions"]}
     index, probability = recorded[0]
-    if not abs(found.get(index, 0.0) - probability) <= tolerance * probability:
-        raise Stop(
-            f"the known answer for {file} is wrong: class {index} has probability {found.get(index, 0.0):.4f}, and "
+    if not abs(given.get(index, 0.0) - probability) <= tolerance * probability:
+        raise StepFailed(
+            f"the known answer for {file} is wrong: class {index} has probability {given.get(index, 0.0):.4f}, and "
             f"{probability:.4f} was recorded. The model or its engine computes wrongly there: build the model again."
         )
 
 
-def wait_for(url: str, limit_sec: float, pause_sec: float = 5.0) -> None:
+def wait_for(
+    service: Service,
+    limit_sec: float,
+    pause_sec: float = 5.0,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Wait until a service is ready, as whoever it admits sees it.
 
     Raises:
-        Stop: it is not, within `limit_sec`.
+        StepFailed: it is not, within `limit_sec`.
     """
-    end = time.monotonic() + limit_sec
+    end = clock() + limit_sec
     while True:
         try:
-            status, _, document = ask(url, "/readyz")
+            status, _, document = service.ask("/readyz")
             reason = f"answers {status}"
             if status == 200:
                 return
@@ -103,18 +163,18 @@ def wait_for(url: str, limit_sec: float, pause_sec: float = 5.0) -> None:
                 reason += f": {document.get('detail', '')}"
         except OSError as error:
             reason = f"does not answer ({error})"
-        if time.monotonic() >= end:
-            raise Stop(f"{url} {reason}, {limit_sec:.0f} s long.")
-        time.sleep(pause_sec)
+        if clock() >= end:
+            raise StepFailed(f"{service.url} {reason}, {limit_sec:.0f} s long.")
+        pause(pause_sec)
 
 
 def _step() -> None:
-    url = sys.argv[1] if len(sys.argv) > 1 else (LEFT / "url").read_text().strip()
+    url = sys.argv[1] if len(sys.argv) > 1 else (ARTIFACTS / "url").read_text().strip()
     try:
-        count = check(url, os.environ.get("COMMIT", ""))
-    except Stop as reason:
-        raise Stop(f"{str(reason).rstrip('.')}. Nothing was pushed or changed.") from reason
-    say(f"answers: {count} of {count} known answers are right at {url}")
+        count = check(Service(url), settings.read().commit)
+    except StepFailed as reason:
+        raise StepFailed(f"{str(reason).rstrip('.')}. Nothing was pushed or changed.") from reason
+    log(f"answers: {count} of {count} known answers are right at {url}")
 
 
 if __name__ == "__main__":

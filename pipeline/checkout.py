@@ -1,4 +1,4 @@
-"""What this checkout says: its commit, and where its stacks live."""
+"""What this checkout says: its commit, and where its stacks are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.errors import Stop
+from infra import configuration, names
+from infra.settings import Settings
+from pipeline.errors import StepFailed
 
 
 @dataclass(frozen=True)
-class Place:
+class StackLocation:
     """Google's project and region of a stack."""
 
     project: str
@@ -20,28 +22,46 @@ class Place:
 
     @property
     def backend(self) -> str:
-        """Return where Pulumi keeps the state; bootstrap.sh makes it under this name."""
-        return f"gs://{self.project}-pulumi-state"
+        """Return where Pulumi keeps the state; `make bootstrap` makes it."""
+        return f"gs://{names.state_bucket(self.project)}"
 
 
-def place(stack: str) -> Place:
-    """Read a stack's place from Pulumi.STACK.yaml.
+def location(stack: str) -> StackLocation:
+    """Read a stack's location from Pulumi.STACK.yaml.
 
     Raises:
-        Stop: the file is missing, damaged, or does not say.
+        StepFailed: the file is missing, damaged, or does not say.
     """
     file = Path(f"Pulumi.{stack}.yaml")
     remedy = f"make the stack with `make bootstrap STACK={stack} PROJECT=... REGION=...`."
     try:
         config = yaml.safe_load(file.read_text("utf-8")).get("config") or {}
     except FileNotFoundError as error:
-        raise Stop(f"{file} is missing: {remedy}") from error
+        raise StepFailed(f"{file} is missing: {remedy}") from error
     except (yaml.YAMLError, AttributeError) as error:
-        raise Stop(f"{file} is no configuration of Pulumi ({error}): {remedy}") from error
-    found = Place(str(config.get("gcp:project") or ""), str(config.get("gcp:region") or ""))
-    if not (found.project and found.region):
-        raise Stop(f"{file} does not say gcp:project and gcp:region: {remedy}")
-    return found
+        raise StepFailed(f"{file} is no configuration of Pulumi ({error}): {remedy}") from error
+    where = StackLocation(str(config.get("gcp:project") or ""), str(config.get("gcp:region") or ""))
+    if not (where.project and where.region):
+        raise StepFailed(f"{file} does not say gcp:project and gcp:region: {remedy}")
+    return where
+
+
+def stack_settings(stack: str, **carried: str) -> Settings:
+    """Read and check a stack's settings as the program would, before anything of Google's or Pulumi's is asked.
+
+    Args:
+        stack: the stack's name.
+        carried: what the file lacks and each update is given, such as the image.
+
+    Raises:
+        StepFailed: the file is missing; or with a line for each mistake in it.
+    """
+    location(stack)
+    try:
+        return configuration.load(Path(), stack, **carried)
+    except configuration.SettingError as error:
+        lines = "".join(f"\n  {line}" for line in str(error).splitlines())
+        raise StepFailed(f"Pulumi.{stack}.yaml has mistakes, and nothing was changed:{lines}") from error
 
 
 def commit() -> str:
@@ -49,10 +69,15 @@ def commit() -> str:
     return _git("rev-parse", "HEAD") or "0" * 40
 
 
+def committed(commit: str) -> int:
+    """Return when a commit was made, in seconds since 1970; 0 where this checkout does not know it."""
+    return int(_git("show", "--no-patch", "--format=%ct", f"{commit}^{{commit}}") or 0) if commit else 0
+
+
 def changes() -> str:
     """Return the first file with changes that are in no commit, or nothing.
 
-    The stacks' files do not count: Pulumi writes to them, the image that it deploys too, and they are in no image.
+    The stacks' files do not count: they are in no image, and `pulumi config set` writes to them.
     """
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!Pulumi.*.yaml").splitlines()
     return changed[0].strip() if changed else ""

@@ -7,13 +7,13 @@ not start at all, and comments are an extra.
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from typing import Any
 
 from pipeline.commands import run
-from pipeline.errors import Stop, say
+from pipeline.errors import StepFailed, log
+from pipeline.settings import Settings
 
 # GitHub refuses comments above 65,536 characters.
 _MOST_CHARACTERS = 60_000
@@ -33,16 +33,16 @@ def body(stack: str, image: str, preview: str) -> str:
     )
 
 
-def post(repository: str, number: str, stack: str, text: str, token: str) -> None:
+def post(settings: Settings, text: str, token: str) -> None:
     """Write or rewrite the comment.
 
     Raises:
-        Stop: GitHub refuses.
+        StepFailed: GitHub refuses.
     """
-    base = os.environ.get("GITHUB_API_URL", "https://api.github.com") + f"/repos/{repository}/issues"
+    base, number = f"{settings.github_api}/repos/{settings.repository}/issues", settings.pull_request
     page = 1
     while comments := _call("GET", f"{base}/{number}/comments?per_page=100&page={page}", token):
-        mine = next((item for item in comments if item["body"].startswith(_marker(stack))), None)
+        mine = next((item for item in comments if item["body"].startswith(_marker(settings.stack))), None)
         if mine:
             _call("PATCH", f"{base}/comments/{mine['id']}", token, {"body": text})
             return
@@ -54,12 +54,12 @@ def token_from(secret: str, project: str) -> str:
     """Return a secret's newest version.
 
     Raises:
-        Stop: it cannot be read.
+        StepFailed: it cannot be read.
     """
     command = ["gcloud", "secrets", "versions", "access", "latest", f"--secret={secret}", f"--project={project}"]
     result = run(command, quiet=True)
     if result.code:
-        raise Stop(f"the secret {secret} cannot be read, so that there is no comment: {result.last_words}")
+        raise StepFailed(f"the secret {secret} cannot be read, so that there is no comment: {result.last_words}")
     return result.output.strip()
 
 
@@ -82,17 +82,19 @@ def _call(method: str, url: str, token: str, document: dict[str, Any] | None = N
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as response:  # noqa: S310
             return json.loads(response.read() or b"null")
     except urllib.error.HTTPError as error:
-        raise Stop(f"GitHub answers {error.code} to {method} {url}: let the token write to pull requests.") from error
+        raise StepFailed(
+            f"GitHub answers {error.code} to {method} {url}: let the token write to pull requests."
+        ) from error
     except OSError as error:
-        raise Stop(f"GitHub does not answer ({error}): the preview is in the build's log.") from error
+        raise StepFailed(f"GitHub does not answer ({error}): the preview is in the build's log.") from error
 
 
-def announce(repository: str, number: str, stack: str, project: str, secret: str, text: str) -> None:
+def announce(settings: Settings, project: str, text: str) -> None:
     """Comment on a pull request, where there is one and a token for it; says why not otherwise."""
-    if not (repository and number):
-        say("comment: none, since this is no pull request")
-    elif not secret:
-        say("comment: none, since no secret with a token was named (_COMMENT_SECRET)")
+    if not (settings.repository and settings.pull_request):
+        log("comment: none, since this is no pull request")
+    elif not settings.comment_secret:
+        log("comment: none, since no secret with a token was named (_COMMENT_SECRET)")
     else:
-        post(repository, number, stack, text, token_from(secret, project))
-        say(f"comment: written on {repository}#{number}")
+        post(settings, text, token_from(settings.comment_secret, project))
+        log(f"comment: written on {settings.repository}#{settings.pull_request}")

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from infra import names
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 
 def by_digest(image: str) -> str:
     """Return `image` where it is an address by digest.
 
     Raises:
-        Stop: it is a tag, or nothing at all.
+        StepFailed: it is a tag, or nothing at all.
     """
     if not image:
-        raise Stop(
+        raise StepFailed(
             "no image was given: run the step `push` first, or give IMAGE=HOST/PROJECT/REPOSITORY/classifier@sha256:..."
         )
     if not names.IMAGE.fullmatch(image):
-        raise Stop(
+        raise StepFailed(
             f"the image is {image!r}: expected a digest, HOST/PROJECT/REPOSITORY/classifier@sha256:..., since a tag "
             "can move under a running fleet. The step `push` prints it. The fleet runs on unchanged."
         )

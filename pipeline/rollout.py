@@ -1,177 +1,163 @@
-"""The last step: `python -m pipeline.rollout preview|deploy|rollback|up`.
+"""The last step, and all that is done to a stack: `python -m pipeline.rollout ACTION`.
 
 preview    what a pull request would change; says so on the request, changes nothing
 deploy     the new image onto the fleet, tested through the balancer; the old image again where that fails
-rollback   by hand: the image that ran before, or IMAGE=...@sha256:...
+promote    the same with the image of another stack, FROM, as it is
+renew      new machines for the same image, with their system's newest release
+rollback   the image that ran before, or IMAGE=...@sha256:...
+drift      fails where somebody has changed by hand what the pipeline manages
 up         by hand: `pulumi up` with the image that runs, for a change of settings; at first, the foundations
+destroy    by hand: everything away, once the stack's name was typed
+
+All but a preview hold the stack's lock (lock.py) for the whole of it, and first mend what a dead one left.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
-from typing import Any, NoReturn
 
-from pipeline import answers, checkout, comment, door, images, machines
-from pipeline.commands import run
-from pipeline.errors import Locked, Stop, main, say
+from infra import names
+from infra.settings import Settings as StackSettings
+from pipeline import answers, by_hand, checkout, comment, drift, images, lock, settings
+from pipeline.bucket import Bucket
+from pipeline.carried import Carried
+from pipeline.deployment import Deployment
+from pipeline.errors import StepFailed, log, main
+from pipeline.settings import Settings
 from pipeline.stack import Stack
 
-_HERE = Path(__file__).resolve().parent
-# A new rule of Cloud Armor needs a minute or so until all of Google's front ends know it.
-_READY_LIMIT_SEC = float(os.environ.get("READY_LIMIT_SEC", "300"))
-_LOCK_WAIT_SEC = float(os.environ.get("LOCK_WAIT_SEC", "900"))
+
+def preview(given: Settings) -> None:
+    """Say what an image would change; the digest stands in the stack's own repository, from which machines may read."""
+    image = _image(given)
+    where = _location(given)
+    checkout.stack_settings(given.stack)
+    stack = Stack(given.stack, where.backend)
+    outputs = stack.outputs()
+    if not outputs.get("registry"):
+        raise StepFailed(f"the stack {stack.name} has no foundations: run `make up STACK={stack.name}`, from a laptop.")
+    image = images.moved(image, str(outputs["registry"]))
+    text = stack.preview(replace(Carried.of(outputs), image=image)).text
+    comment.announce(given, where.project, comment.body(stack.name, image, text))
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """One deployment of one image to one stack."""
-
-    stack: Stack
-    project: str
-    commit: str
-
-    def preview(self, image: str) -> str:
-        """Return what would change; the digest stands in the stack's own repository, from which machines may read."""
-        registry = self.stack.outputs().get("registry", "")
-        if not registry:
-            raise Stop(f"the stack {self.stack.name} has no foundations: run `pulumi up` once, from a laptop.")
-        return self.stack.preview(images.moved(image, registry))
-
-    def deploy(self, image: str) -> None:
-        """Roll the fleet to `image` and test it; the image before again where something fails.
-
-        Raises:
-            Stop: it failed; the sentence says what runs now.
-        """
-        before = str(self.stack.outputs().get("image", ""))
-        say(f"rollout: {before or 'no image yet'} -> {image}")
-        # Mistakes in the settings or in the program end it here, with nothing changed.
-        self.stack.preview(image)
-        try:
-            self.stack.up(image)
-            outputs = self.stack.outputs()
-            machines.wait(outputs, self.project)
-            self.test(outputs)
-        except (Locked, door.LeftOpen):
-            raise
-        except Stop as reason:
-            self._go_back(before, image, reason)
-        say(f"rollout: {image} runs at {outputs['url']}")
-
-    def test(self, outputs: Mapping[str, Any]) -> None:
-        """Ask the fleet its known answers and put it under load, through its balancer.
-
-        Raises:
-            Stop: it fails.
-        """
-        url = outputs["url"]
-        with door.opened(outputs, self.project, self.stack.name):
-            if not _behind_sign_in(url):
-                answers.wait_for(url, _READY_LIMIT_SEC)
-                count = answers.check(url, self.commit)
-                say(f"rollout: {count} of {count} known answers are right through the balancer")
-                _load(url)
-
-    def rollback(self, image: str = "") -> None:
-        """Make the fleet run `image`, or what ran before.
-
-        Raises:
-            Stop: there is none, or it failed.
-        """
-        image = images.by_digest(image or self.stack.previous())
-        command = ["gcloud", "artifacts", "docker", "images", "describe", image, f"--project={self.project}"]
-        result = run(command, quiet=True)
-        if result.code:
-            raise Stop(
-                f"the registry no longer has {image}: choose another with IMAGE=.... gcloud says: {result.last_words}"
-            )
-        say(f"rollback: to {image}")
-        self.stack.up(image)
-        outputs = self.stack.outputs()
-        machines.wait(outputs, self.project)
-        say(f"rollback: {image} runs at {outputs['url']}")
-
-    def _go_back(self, before: str, image: str, reason: Stop) -> NoReturn:
-        if not before:
-            raise Stop(
-                f"{reason} This was the first image, so that there is none to go back to: the machines stay as they "
-                "are."
-            )
-        if before == image:
-            raise Stop(f"{reason} The same image ran before, so that there is none to go back to.")
-        say(f"rollout: failed, going back to {before}\n         {reason}")
-        try:
-            self.stack.up(before)
-            machines.wait(self.stack.outputs(), self.project)
-        except Stop as second:
-            raise Stop(
-                f"{reason} Going back failed too ({second}): run `make rollback STACK={self.stack.name} "
-                f"IMAGE={before}`."
-            ) from reason
-        raise Stop(f"{reason} The fleet runs {before} again.") from reason
+def deploy(given: Settings) -> None:
+    """Roll out the image that the step `push` left, or IMAGE."""
+    image = _image(given)
+    with _deployment("deploy", given, checkout.stack_settings(given.stack, image=image)) as deployment:
+        deployment.deploy(image)
 
 
-def _behind_sign_in(url: str) -> bool:
-    """Return whether Identity-Aware Proxy answers instead of the fleet, which no build can sign in to."""
-    try:
-        _, headers, _ = answers.ask(url, "/healthz")
-    except OSError:
-        return False
-    # https://cloud.google.com/iap/docs/faq: its own answers carry this header.
-    if headers.get("x-goog-iap-generated-response") != "true":
-        return False
-    say("rollout: Identity-Aware Proxy asks for a sign-in: the machines' health was tested, neither answers nor load")
-    return True
+def promote(given: Settings) -> None:
+    """Roll out the image of another stack."""
+    # Needs Docker, which nothing else here does.
+    from pipeline import promote as promotion
+
+    source = given.image
+    if not source:
+        source = Carried.of(Stack(given.source_stack, checkout.location(given.source_stack).backend).outputs()).image
+    if not source:
+        raise StepFailed(f"the stack {given.source_stack} runs no image: deploy to it first, or give IMAGE=....")
+    where = _location(given)
+    image = promotion.promote(source, names.registry(where.project, where.region, given.stack))
+    # Known by the image itself: the checkout may be another commit's. A person chose it, so no branch is asked.
+    given = replace(given, commit=promotion.commit(source), branch="")
+    with _deployment("promote", given, checkout.stack_settings(given.stack, image=image)) as deployment:
+        deployment.deploy(image)
 
 
-def _load(url: str) -> None:
-    code = subprocess.run([_HERE / "load.sh", url, _HERE / "targets.toml"], check=False).returncode
-    if code:
-        raise Stop("the fleet misses its targets under load, or could not be tested, see above.")
+def renew(given: Settings) -> None:
+    """Renew the machines."""
+    with _deployment("renew", given, checkout.stack_settings(given.stack)) as deployment:
+        deployment.renew()
 
 
-def _step() -> None:
-    action = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ACTION", "")
-    if action not in ("preview", "deploy", "rollback", "up"):
-        raise Stop(f"the action is {action!r}: expected preview, deploy, rollback or up.")
-    name = os.environ.get("STACK") or "dev"
-    place = checkout.place(name)
-    if (project := os.environ.get("PROJECT")) and project != place.project:
-        raise Stop(
-            f"Pulumi.{name}.yaml is for the project {place.project}, and this build is in {project}: see _STACK."
+def rollback(given: Settings) -> None:
+    """Go back to an image."""
+    if given.image:
+        images.by_digest(given.image)
+    with _deployment("rollback", given, checkout.stack_settings(given.stack)) as deployment:
+        deployment.rollback(given.image)
+
+
+def find_drift(given: Settings) -> None:
+    """Look for what was changed by hand."""
+    with _deployment("drift", given, checkout.stack_settings(given.stack)) as deployment:
+        drift.check(deployment)
+
+
+def up(given: Settings) -> None:
+    """Make or change the stack, asking first."""
+    with _deployment("up", given, checkout.stack_settings(given.stack)) as deployment:
+        by_hand.up(deployment, given)
+
+
+def destroy(given: Settings) -> None:
+    """Take the stack away, asking first."""
+    where = _location(given)
+    by_hand.ask_to_destroy(Stack(given.stack, where.backend), given)
+    # Whatever its file says: it must be possible to be rid of a stack whose settings are wrong.
+    nothing = StackSettings(given.stack, where.project, where.region)
+    with _deployment("destroy", given, nothing) as deployment:
+        by_hand.destroy(deployment)
+
+
+ACTIONS: dict[str, Callable[[Settings], None]] = {
+    "preview": preview,
+    "deploy": deploy,
+    "promote": promote,
+    "renew": renew,
+    "rollback": rollback,
+    "drift": find_drift,
+    "up": up,
+    "destroy": destroy,
+}
+
+
+@contextmanager
+def _deployment(action: str, given: Settings, configured: StackSettings) -> Iterator[Deployment]:
+    """Hold the stack's lock."""
+    where = _location(given)
+    with lock.held(action, given.stack, Bucket(where.backend), given) as held:
+        stack = Stack(given.stack, where.backend, held.confirm, given.lock_wait_sec)
+        yield Deployment(stack, where, configured, given, held)
+
+
+def _location(given: Settings) -> checkout.StackLocation:
+    where = checkout.location(given.stack)
+    if given.project and given.project != where.project:
+        raise StepFailed(
+            f"Pulumi.{given.stack}.yaml is for the project {where.project}, and this build is in {given.project}: see "
+            "_STACK."
         )
-    stack = Stack(name, place.backend, _LOCK_WAIT_SEC)
-    rollout = Rollout(stack, place.project, os.environ.get("COMMIT", ""))
-    image = os.environ.get("IMAGE", "")
-    if action == "up":
-        stack.up_by_hand(str(stack.outputs().get("image", "")))
-        return
-    if action == "rollback":
-        rollout.rollback(image)
-        return
-    digest = Path(".pipeline/digest")
-    image = images.by_digest(image or (digest.read_text().strip() if digest.exists() else ""))
-    if action == "deploy":
-        rollout.deploy(image)
-        return
-    text = comment.body(stack.name, image, rollout.preview(image))
-    names = ("REPO_FULL_NAME", "PULL_REQUEST", "COMMENT_SECRET")
-    repository, number, secret = (os.environ.get(name, "") for name in names)
-    comment.announce(repository, number, stack.name, rollout.project, secret, text)
+    return where
+
+
+def _image(given: Settings) -> str:
+    digest = answers.ARTIFACTS / "digest"
+    return images.by_digest(given.image or (digest.read_text().strip() if digest.exists() else ""))
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    # So that the door is closed when a build is cancelled.
+    # So that Pulumi ends what it is at, access is withdrawn and the lock given back when a build is cancelled.
+    log(f"rollout: ended by signal {number}, tidying up")
     raise SystemExit(128 + number)
 
 
+def _step() -> None:
+    given = settings.read()
+    action = sys.argv[1] if len(sys.argv) > 1 else given.action
+    if action not in ACTIONS:
+        raise StepFailed(f"the action is {action!r}: expected one of {', '.join(ACTIONS)}.")
+    ACTIONS[action](given)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     main(_step)

@@ -1,39 +1,79 @@
-"""The stack, through the Pulumi command line: what it says now, what it would change, and changing it.
+"""The stack, through pulumi.automation: what it says now, what an update would change, and changing it.
 
-Knows the words in which Pulumi fails, and turns each into one sentence with its remedy.
+A person's own `pulumi up`, which asks and shows, is the command line itself, and so is what the library cannot say
+(`import` without protecting).
 """
 
 from __future__ import annotations
 
 import json
-import shlex
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from pipeline.commands import Result, run, run_by_hand
-from pipeline.errors import Locked, Stop, say
+from pulumi import automation
 
-PROJECT = "own-cloud-classifier"
+from infra import names
+from pipeline import state
+from pipeline.carried import Carried, configuration_file
+from pipeline.commands import run_interactive
+from pipeline.engine_events import Change, Events, Failure
+from pipeline.errors import Locked, StepFailed, log
+from pipeline.pulumi_cli import Backend, Interrupted, Workspace
+
 _PAUSE_SEC = 20.0
 # Updates that `make rollback` looks back over.
 _HISTORY = 50
+_BACK_FROM = "back from "
+
+
+class UpdateFailed(StepFailed):
+    """`pulumi up` failed on some resources; the others may have been changed."""
+
+    def __init__(self, stack: str, failures: Sequence[Failure]) -> None:
+        self.failures = tuple(failures)
+        super().__init__(f"the stack {stack} could not be updated: {'; '.join(map(str, failures))}.")
+
+
+class ProtectedResources(StepFailed):
+    """The program no longer has resources that are protected, or would replace them."""
+
+    def __init__(self, stack: str, changes: Sequence[Change]) -> None:
+        self.changes = tuple(changes)
+        found = ", ".join(map(str, changes))
+        super().__init__(
+            f"this would give up what is protected: {found}. Other people's DNS records and allowlists may name it, "
+            f"and Google does not give it back. To do so all the same, run `make up STACK={stack} GIVE_UP=1`."
+        )
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What an update would change, for people, and whether it makes groups of machines."""
+
+    text: str
+    new_groups: bool
+
+
+@dataclass
 class Stack:
     """A stack with its state in a bucket.
 
     Attributes:
         name: the stack's name, as in Pulumi.NAME.yaml.
         backend: where the state is, gs://BUCKET.
-        lock_wait_sec: how long to wait while somebody else changes the stack.
+        confirm: is called before each change, and raises where this process may no longer make any.
+        lock_wait_sec: how long to wait while somebody changes the stack by Pulumi itself.
         pause: sleeps for some seconds.
     """
 
     name: str
     backend: str
+    confirm: Callable[[], None] = field(default=lambda: None)
     lock_wait_sec: float = 900.0
     pause: Callable[[float], None] = time.sleep
 
@@ -41,117 +81,209 @@ class Stack:
         """Return the stack's outputs, of its last completed update.
 
         Raises:
-            Stop: the state cannot be read.
+            StepFailed: the state cannot be read.
         """
-        return dict(self._ask("stack", "output", "--json"))
+        return {name: output.value for name, output in self._stack.outputs().items()}
 
-    def previous(self) -> str:
-        """Return the image that ran before the one that runs now.
+    def state(self) -> state.State:
+        """Return the stack's resources, and what was interrupted.
 
         Raises:
-            Stop: the state cannot be read, or there was none.
+            StepFailed: the state cannot be read.
         """
-        now = self.outputs().get("image", "")
-        for update in self._ask("stack", "history", "--json", "--page-size", str(_HISTORY)):
-            image = update.get("config", {}).get(f"{PROJECT}:image", {}).get("value", "")
-            if update.get("kind") == "update" and update.get("result") == "succeeded" and image not in ("", now):
-                return str(image)
-        raise Stop(
+        return state.read(self._stack.export_stack().deployment or {})
+
+    def previous(self) -> str:
+        """Return the image that ran before the one that runs now, and from which nobody went back.
+
+        After an update that failed the machines run two images, and it is the one that the stack still names.
+
+        Raises:
+            StepFailed: the state cannot be read, or there was none.
+        """
+        now = Carried.of(self.outputs()).image
+        unwanted = {"", now}
+        history = self._stack.history(page_size=_HISTORY, show_secrets=False)
+        updates = [item for item in history if item.kind == "update"]
+        for number, update in enumerate(updates):
+            value = update.config.get(f"{names.PULUMI_PROJECT}:image")
+            image = str(value.value) if value else ""
+            if number == 0 and update.result != "succeeded" and now and image != now:
+                return now
+            if (update.message or "").startswith(_BACK_FROM):
+                unwanted.add(update.message.removeprefix(_BACK_FROM))
+            if update.result == "succeeded" and image not in unwanted:
+                return image
+        raise StepFailed(
             f"the history of stack {self.name} holds no other image: choose one with IMAGE=...@sha256:..., "
             "`gcloud artifacts docker images list` shows them."
         )
 
-    def preview(self, image: str) -> str:
-        """Return Pulumi's description of what running `image` would change.
+    def preview(self, carried: Carried, *, quiet: bool = False) -> Plan:
+        """Return what running `carried` would change; it is also shown, unless `quiet`.
 
         Raises:
-            Stop: the program or its settings are wrong.
+            ProtectedResources: it would remove what is protected.
+            StepFailed: the program or its settings are wrong.
         """
-        result = self._run("preview", "--diff", "--non-interactive", "--color", "never", *_configured(image))
-        if result.code:
-            raise self._reason(result)
-        return result.output
+        events = Events()
+        stack = self._select(refresh=False, quiet=True) if quiet else self._stack
+        try:
+            with configuration_file(self.name, carried, wait=False) as file:
+                result = _with_events(
+                    lambda: stack.preview(diff=True, color="never", on_event=events, config_file=file)
+                )
+        except StepFailed as reason:
+            if events.given_up:
+                raise ProtectedResources(self.name, events.given_up) from reason
+            raise
+        if events.given_up:
+            raise ProtectedResources(self.name, events.given_up)
+        return Plan(result.stdout, events.new_groups)
 
-    def up(self, image: str) -> None:
-        """Make the stack run `image`, and wait until its machines do.
+    def up(self, carried: Carried, *, wait: bool, back_from: str = "") -> dict[str, Any]:
+        """Make the stack run `carried`; returns its outputs.
+
+        Args:
+            carried: image and renewal.
+            wait: whether Pulumi waits for groups of machines, as it must for new ones before it sends them traffic.
+            back_from: an image that turned out bad, to which `make rollback` shall not come back.
 
         Raises:
-            Locked: somebody else is changing the stack; nothing was changed.
-            Stop: it failed, perhaps in the middle.
+            Locked: somebody changes the stack by Pulumi itself; nothing was changed.
+            UpdateFailed: it failed on some resources.
+            StepFailed: it failed otherwise, perhaps in the middle.
         """
-        end = time.monotonic() + self.lock_wait_sec
-        while True:
-            result = self._run(
-                "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never", *_configured(image)
+        message = f"{_BACK_FROM}{back_from}" if back_from else None
+
+        def update(events: Events) -> dict[str, Any]:
+            with configuration_file(self.name, carried, wait=wait) as file:
+                result = self._stack.up(color="never", message=message, on_event=events, config_file=file)
+            return {name: output.value for name, output in result.outputs.items()}
+
+        return dict(self._change(update))
+
+    def refresh(self, targets: Iterable[str], *, forget_interrupted: bool) -> None:
+        """Take what is at Google into the state, and forget what was interrupted and never made.
+
+        Raises:
+            StepFailed: it cannot be read.
+        """
+        chosen = list(targets)
+        if chosen or forget_interrupted:
+            self._change(
+                lambda events: self._stack.refresh(
+                    target=chosen, clear_pending_creates=forget_interrupted, color="never", on_event=events
+                )
             )
-            if not result.code:
-                return
-            reason = self._reason(result)
-            if not isinstance(reason, Locked) or time.monotonic() >= end:
-                raise reason
-            say(f"the stack is locked, asking again in {_PAUSE_SEC:.0f} s")
-            self.pause(_PAUSE_SEC)
 
-    def up_by_hand(self, image: str) -> None:
+    def differences(self, targets: Iterable[str]) -> tuple[Change, ...]:
+        """Return what is at Google otherwise than in the state; changes nothing.
+
+        Raises:
+            StepFailed: it cannot be read.
+        """
+        events = Events()
+        chosen = list(targets)
+        _with_events(lambda: self._stack.preview_refresh(target=chosen, diff=True, color="never", on_event=events))
+        return tuple(events.differences())
+
+    def adopt(self, resource: Mapping[str, Any], name_table: Mapping[str, str]) -> None:
+        """Take a resource that exists at Google into the state.
+
+        Args:
+            resource: its type, name and id, as in an import file.
+            name_table: the URNs of those that it names.
+
+        Raises:
+            StepFailed: it does not exist, or cannot be read.
+        """
+        self.confirm()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "import.json"
+            file.write_text(json.dumps({"nameTable": dict(name_table), "resources": [dict(resource)]}), "utf-8")
+            options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false", "--stack", self.name]
+            workspace = self._stack.workspace
+            workspace.pulumi_command.run(
+                ["import", "--file", str(file), *options], workspace.work_dir, workspace.env_vars
+            )
+
+    def cancel(self) -> None:
+        """Remove the lock that a dead Pulumi left.
+
+        Raises:
+            StepFailed: the state cannot be written.
+        """
+        self.confirm()
+        self._stack.cancel()
+
+    def unprotect(self, urns: Iterable[str]) -> None:
+        """Let resources be removed.
+
+        Raises:
+            StepFailed: the state cannot be written.
+        """
+        self.confirm()
+        workspace = self._stack.workspace
+        environment = dict(workspace.env_vars)
+        workspace.cli_api.state_unprotect(*urns, stack=self.name, cwd=workspace.work_dir, additional_env=environment)
+
+    def destroy(self) -> None:
+        """Remove all resources, having looked at each.
+
+        Raises:
+            UpdateFailed: it failed on some.
+            StepFailed: it failed otherwise.
+        """
+        whole = self._select(refresh=True)
+        self._change(lambda events: whole.destroy(color="never", on_event=events))
+
+    def up_by_hand(self, carried: Carried, *, wait: bool) -> None:
         """Run `pulumi up` for a person, who sees what would change and says yes.
 
         Raises:
-            Stop: it failed, or the answer was no.
+            StepFailed: it failed, or the answer was no.
         """
-        command = ["pulumi", "up", "--stack", self.name, *_configured(image)]
-        if run_by_hand(command, self._environment):
-            raise Stop("nothing more was changed, see above.")
+        self.confirm()
+        with configuration_file(self.name, carried, wait=wait) as file:
+            command = ["pulumi", "up", "--stack", self.name, "--config-file", file]
+            if run_interactive(command, Backend(self.name, self.backend).environment):
+                raise StepFailed("nothing more was changed, see above.")
 
-    def _run(self, *arguments: str) -> Result:
-        return run(["pulumi", *arguments, "--stack", self.name], self._environment)
+    @cached_property
+    def _stack(self) -> automation.Stack:
+        return self._select(refresh=False)
 
-    def _ask(self, *arguments: str) -> Any:
-        command = ["pulumi", *arguments, "--stack", self.name]
-        result = run(command, self._environment, quiet=True)
-        if result.code:
-            raise self._reason(result)
-        try:
-            return json.loads(result.output)
-        except ValueError as error:
-            raise Stop(f"`{shlex.join(command)}` did not answer in JSON: {error}") from error
+    def _select(self, *, refresh: bool, quiet: bool = False) -> automation.Stack:
+        workspace = Workspace(Backend(self.name, self.backend), refresh=refresh, quiet=quiet)
+        return automation.Stack.select(self.name, workspace)
 
-    @property
-    def _environment(self) -> dict[str, str]:
-        # Instead of `pulumi login`, which would also change what a person's own later commands talk to.
-        return {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-
-    def _reason(self, result: Result) -> Stop:
-        """Turn Pulumi's words into a sentence with a remedy."""
-        said = result.errors + result.output
-        words = result.last_words
-        if "currently locked" in said:
-            holder = next(
-                (line.strip() for line in said.splitlines() if ": created by" in line), "by an unknown process"
-            )
-            return Locked(
-                f"the stack {self.name} is locked ({holder}): wait for that update to end, or, where it died, run "
-                f"`PULUMI_BACKEND_URL={self.backend} pulumi cancel --stack {self.name}`, then build again."
-            )
-        if any(text in said for text in ("unable to check if bucket", "problem logging in", "unable to open bucket")):
-            return Stop(
-                f"the state bucket {self.backend} cannot be reached: run `make bootstrap`, or let this account read "
-                f"and write it (docs/pipeline.md). Pulumi says: {words}"
-            )
-        if "no stack named" in said:
-            return Stop(
-                f"there is no stack {self.name} in {self.backend}: make it with `make bootstrap STACK={self.name}`."
-            )
-        if "passphrase" in said:
-            return Stop(
-                f"Pulumi.{self.name}.yaml names no key of Cloud KMS, so that Pulumi asks for a passphrase: make the "
-                "stack with `make bootstrap` and commit the file."
-            )
-        if "cloudkms" in said.lower() and "denied" in said.lower():
-            return Stop(
-                f"this account may not use the stack's key: grant it as docs/pipeline.md says. Pulumi says: {words}"
-            )
-        return Stop(f"Pulumi failed on stack {self.name}: {words}")
+    def _change(self, update: Callable[[Events], Any]) -> Any:
+        """Run a changing command, once nobody else does."""
+        end = time.monotonic() + self.lock_wait_sec
+        while True:
+            self.confirm()
+            events = Events()
+            try:
+                return update(events)
+            except Locked:
+                if time.monotonic() >= end:
+                    raise
+                log(f"the stack is locked, asking again in {_PAUSE_SEC:.0f} s")
+                self.pause(_PAUSE_SEC)
+            except Interrupted:
+                # It has left its lock, and ours says that no other Pulumi is at work.
+                self.cancel()
+                raise
+            except StepFailed as reason:
+                if events.failures:
+                    raise UpdateFailed(self.name, events.failures) from reason
+                raise
 
 
-def _configured(image: str) -> tuple[str, ...]:
-    return ("--config", f"{PROJECT}:image={image}") if image else ()
+def _with_events(preview: Callable[[], automation.PreviewResult]) -> automation.PreviewResult:
+    """Do a preview whose events matter: the library complains in its own way where they got lost."""
+    try:
+        return preview()
+    except RuntimeError as error:
+        raise StepFailed(f"Pulumi did not report what would change ({error}): try again.") from error

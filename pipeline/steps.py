@@ -22,12 +22,13 @@ from typing import Any
 
 import yaml
 
-from pipeline import checkout, commands
-from pipeline.errors import Stop, main, say
+from infra import names
+from pipeline import checkout, commands, settings
+from pipeline.errors import StepFailed, log, main
 
 FILE = Path("cloudbuild.yaml")
 # The first step that leaves this machine.
-OUTWARDS = "push"
+FIRST_PUBLISHING_STEP = "push"
 _REFERENCE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 
 
@@ -68,42 +69,41 @@ def run(steps: list[Step], overrides: Mapping[str, str]) -> None:
     """Run steps one after the other, and say how long each took.
 
     Raises:
-        Stop: one failed; the later ones are not run.
+        StepFailed: one failed; the later ones are not run.
     """
     for number, step in enumerate(steps, 1):
-        say(f"== {number}/{len(steps)} {step.id}")
+        log(f"== {number}/{len(steps)} {step.id}")
         began = time.monotonic()
         code = subprocess.run(step.command, env={**os.environ, **step.environment, **overrides}, check=False).returncode
-        say(f"== {step.id}: {'done' if code == 0 else 'failed'} after {time.monotonic() - began:.0f} s")
+        log(f"== {step.id}: {'done' if code == 0 else 'failed'} after {time.monotonic() - began:.0f} s")
         if code:
             rest = ", ".join(later.id for later in steps[number:]) or "none"
-            raise Stop(f"the step {step.id} failed, see above. Not run: {rest}.")
+            raise StepFailed(f"the step {step.id} failed, see above. Not run: {rest}.")
 
 
-def here(action: str) -> dict[str, str]:
+def local_substitutions(action: str, given: settings.Settings) -> dict[str, str]:
     """Return the substitutions of this checkout: its commit, and its stack's own settings.
 
     Raises:
-        Stop: there is no such stack, or what would be deployed is in no commit.
+        StepFailed: there is no such stack, or what would be deployed is in no commit.
     """
     values = {"_ACTION": action, "COMMIT_SHA": checkout.commit()}
-    if model := os.environ.get("MODEL"):
-        values["_MODEL"] = model
+    if given.model:
+        values["_MODEL"] = given.model
     if action != "deploy":
         return values
     if changed := checkout.changes():
-        raise Stop(
+        raise StepFailed(
             f"the checkout has changes that are in no commit ({changed}): commit or stash them, so that what runs can "
             "be named."
         )
-    stack = os.environ.get("STACK") or "dev"
-    place = checkout.place(stack)
+    where = checkout.location(given.stack)
     return values | {
-        "_STACK": stack,
-        "_REPOSITORY": f"classifier-{stack}",
-        "_ACCOUNT": f"pipeline-{stack}",
-        "PROJECT_ID": place.project,
-        "_REGION": place.region,
+        "_STACK": given.stack,
+        "_REPOSITORY": names.prefix(given.stack),
+        "_ACCOUNT": names.deployer(given.stack),
+        "PROJECT_ID": where.project,
+        "_REGION": where.region,
     }
 
 
@@ -111,45 +111,48 @@ def submit(values: Mapping[str, str]) -> None:
     """Have Cloud Build run the steps on this checkout's files, and follow its log.
 
     Raises:
-        Stop: the build fails.
+        StepFailed: the build fails.
     """
-    if commands.run(submission(values, checkout.place(values["_STACK"]))).code:
-        raise Stop("the build failed, see above.")
+    configured = checkout.stack_settings(values["_STACK"])
+    command = submission(values, checkout.location(values["_STACK"]), configured.build_region)
+    if commands.run(command).code:
+        raise StepFailed("the build failed, see above.")
 
 
-def submission(values: Mapping[str, str], place: checkout.Place) -> list[str]:
+def submission(values: Mapping[str, str], where: checkout.StackLocation, build_region: str = "") -> list[str]:
     """Return the command that has Cloud Build build these files with the substitutions `values`."""
     given = ",".join(f"{name}={value}" for name, value in sorted(values.items()) if name != "PROJECT_ID")
     return [
-        *("gcloud", "builds", "submit", f"--project={place.project}", f"--region={place.region}"),
-        # Into the bucket that the build's account may read; bootstrap.sh lets it forget this folder after a week.
-        *(f"--gcs-source-staging-dir={place.backend}/source", f"--config={FILE}", f"--substitutions={given}"),
+        # The beta command follows a build's log in Cloud Logging, which is where an account of one's own writes it.
+        *("gcloud", "beta", "builds", "submit", f"--project={where.project}"),
+        f"--region={build_region or where.region}",
+        # Into the bucket that the build's account may read; bootstrap lets it forget this folder after a week.
+        *(f"--gcs-source-staging-dir={where.backend}/source", f"--config={FILE}", f"--substitutions={given}"),
     ]
 
 
 def _main() -> None:
     action = sys.argv[1] if len(sys.argv) > 1 else ""
+    given = settings.read()
     if action == "list":
         for step in read(FILE, {}):
-            say(step.id)
+            log(step.id)
         return
     if action not in ("check", "deploy", "submit"):
-        raise Stop(f"the action is {action!r}: expected check, deploy, submit or list.")
+        raise StepFailed(f"the action is {action!r}: expected check, deploy, submit or list.")
     if action == "submit":
-        submit(here("deploy"))
+        submit(local_substitutions("deploy", given))
         return
-    steps = read(FILE, here(action))
+    steps = read(FILE, local_substitutions(action, given))
     # What holds on this machine and not on Cloud Build's.
-    overrides = {"NETWORK": os.environ.get("NETWORK", "")}
+    overrides = {"NETWORK": given.network}
     if action == "check":
         overrides["REGISTRY"] = ""
-        steps = steps[: [step.id for step in steps].index(OUTWARDS)]
+        steps = steps[: [step.id for step in steps].index(FIRST_PUBLISHING_STEP)]
     run(steps, overrides)
     if action == "check":
-        subprocess.run(
-            [os.environ.get("DOCKER", "docker"), "rm", "--force", "candidate"], capture_output=True, check=False
-        )
-        say("release-check: this commit may be pushed")
+        subprocess.run([given.docker, "rm", "--force", "candidate"], capture_output=True, check=False)
+        log("release-check: this commit may be pushed")
 
 
 if __name__ == "__main__":

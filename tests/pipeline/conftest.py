@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.pipeline import fake_google
+from tests.pipeline.world import World
 
-PROJECT, REGION = "my-project", "europe-west1"
+PROJECT, REGION = fake_google.PROJECT, fake_google.REGION
 REGISTRY = f"{REGION}-docker.pkg.dev/{PROJECT}/classifier-dev"
 OLD, NEW = (f"{REGISTRY}/classifier@sha256:{digit * 64}" for digit in "ab")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -24,6 +27,9 @@ encryptedkey: AAAA
 config:
   gcp:project: {PROJECT}
   gcp:region: {REGION}
+  own-cloud-classifier:allowlist: [203.0.113.0/24]
+  own-cloud-classifier:onDemandMin: 1
+  own-cloud-classifier:onDemandMax: 3
 """
 
 
@@ -79,10 +85,17 @@ def tools(tmp_path: Path) -> Tools:
 
 
 @pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "programs")
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout of which the stack dev is committed: the scripts, and nothing else that a test would wait for."""
     folder = tmp_path / "checkout"
-    for name in ("infra", "pipeline"):
+    for name in ("container", "infra", "pipeline"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "cloudbuild.yaml", folder)
     (folder / "Pulumi.dev.yaml").write_text(STACK_FILE)
@@ -90,7 +103,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(
-    command: list[str], folder: Path, tools: Tools | None = None, **settings: object
+    command: list[str], folder: Path, tools: Tools | World | None = None, **settings: object
 ) -> subprocess.CompletedProcess[str]:
     """Run a step in a checkout, with nothing of this process's own settings that it might read."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE")}

@@ -1,143 +1,140 @@
-"""The step `rollout`: the new image, tested through the balancer, or the old one again; and why, in one sentence.
-
-The fleet that is asked is the real service; Pulumi and gcloud are stand-ins that answer as the real ones do.
-"""
+"""The step `rollout`: the new image, tested through the balancer, or the old one again; and why, in one sentence."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline import door
-from pipeline import rollout as rollout_module
-from pipeline.rollout import Rollout
-from pipeline.stack import Stack
-from service.bundle import Bundle
+from infra import names
+from pipeline import stack, temporary_access
+from pipeline.bucket import Bucket
+from pipeline.errors import Locked
+from pipeline.releases import Release
 from tests.conftest import REPOSITORY
-from tests.pipeline.conftest import COMMIT, NEW, OLD, PROJECT, REGION, REGISTRY, Tools, complaint, python, recorded, run
-from tests.server import Server, running
-
-GROUPS = ["classifier-dev-on-demand-1a2b3c4", "classifier-dev-spot-5d6e7f8"]
-HEALTHY = [
-    {
-        "currentAction": "NONE",
-        "instance": f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/zones/{REGION}-b/instances/m-{name}",
-        "instanceHealth": [{"detailedHealthState": "HEALTHY"}],
-        "instanceStatus": "RUNNING",
-    }
-    for name in ("x1x1", "y2y2")
-]
-POLICY = "classifier-dev-9f8e7d6"
+from tests.pipeline.conftest import COMMIT, NEW, OLD, PROJECT, REGISTRY, complaint, python, recorded, run
+from tests.pipeline.fake_google import Answer
+from tests.pipeline.scene import ADDRESS, OLD_COMMIT, QUICK, SAMPLE, Fleet, Scene, fleet, leave_artifacts
+from tests.pipeline.world import World
 
 
-@pytest.fixture(scope="module")
-def fleet(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service itself, in place of the fleet behind its balancer."""
-    with running(tmp_path_factory.mktemp("fleet"), MODEL_DIR=digits_bundle.path, COMMIT=COMMIT) as server:
+@pytest.fixture
+def served(world: World) -> Iterator[Fleet]:
+    with fleet(world) as server:
         yield server
 
 
 @pytest.fixture
-def deployment(checkout: Path, tools: Tools, fleet: Server, digits_bundle: Bundle) -> Path:
+def scene(
+    checkout: Path,
+    world: World,
+    served: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Scene:
     """A checkout after the step `push`, and a stack that runs OLD."""
-    left = checkout / ".pipeline"
-    left.mkdir()
-    (left / "digest").write_text(NEW + "\n")
-    shutil.copy(digits_bundle.path / "manifest.json", left)
-    shutil.copytree(digits_bundle.path / "samples", left / "samples")
-    # Quick, and as the load test ends where all targets are met; what it really does is tested in tests/loadtest.
-    (checkout / "pipeline" / "load.sh").write_text('#!/usr/bin/env bash\necho "load $*" >>ran\nexit ${LOAD_CODE:-0}\n')
-    tools.say("list-instances", out=json.dumps(HEALTHY))
-    tools.say("pulumi", "preview", out=recorded("preview.txt"))
-    runs(tools, fleet, OLD)
-    return checkout
+    leave_artifacts(checkout)
+    # A name that no resolver knows: the tests connect to the stack's address.
+    world.pulumi.fixed_outputs = {"url": f"http://classify.invalid:{served.server_port}/"}
+    world.deploy(checkout, OLD)
+    world.google.registry.add(NEW)
+    monkeypatch.setattr(temporary_access, "_PAUSE_SEC", 0)
+    return Scene(checkout, world, monkeypatch, capsys)
 
 
-def runs(tools: Tools, fleet: Server, image: str, **other: object) -> None:
-    outputs = {
-        "image": image,
-        "registry": REGISTRY,
-        "region": REGION,
-        "groups": GROUPS,
-        "url": f"http://127.0.0.1:{fleet.port}/",
-        "securityPolicy": POLICY,
-        "network": "classifier-dev-0a1b2c3",
-        "serviceAccount": f"classifier-dev@{PROJECT}.iam.gserviceaccount.com",
-        **other,
-    }
-    tools.say("stack", "output", "--json", out=json.dumps(outputs))
+class TestAGoodImage:
+    def test_is_deployed_by_its_digest_and_tested_through_the_balancer(self, scene: Scene) -> None:
+        said = scene.run()
+        assert scene.image == NEW
+        assert scene.world.google.serving == {NEW}
+        assert f"{NEW} runs at http://classify.invalid:" in said
+        assert "known answers are right through the balancer" in said
+        assert scene.is_tidy()
 
+    def test_is_asked_for_at_the_stacks_ipv4_address_by_its_name(self, scene: Scene) -> None:
+        """DNS may not lead there yet, and a machine with IPv6 would come by an address that is not admitted."""
+        scene.run()
+        (load,) = scene.ran
+        assert load.startswith("http://classify.invalid:")
+        assert load.endswith("/ by 127.0.0.1")
 
-def rollout(folder: Path, tools: Tools, action: str = "deploy", **settings: object) -> subprocess.CompletedProcess[str]:
-    given = {
-        "COMMIT": COMMIT,
-        "BUILD_ADDRESS": "203.0.113.77",
-        "LOCK_WAIT_SEC": 0,
-        "READY_LIMIT_SEC": 0,
-        **settings,
-    }
-    return run(python("pipeline.rollout", action), folder, tools, **given)
+    def test_is_rolled_out_in_this_order(self, scene: Scene) -> None:
+        """What was changed by hand is seen, then what would change; access is granted once the machines are healthy."""
+        scene.run()
+        words = ["lock.json", "refresh", "preview", "up", "list-instances", "create", "delete", "last.json"]
+        order = [
+            next((word for word in words if any(part.rsplit("/", 1)[-1] == word for part in call)), "")
+            for call in scene.world.calls
+        ]
+        assert [word for word, _ in itertools.groupby(filter(None, order))] == [
+            "lock.json",
+            "delete",  # what a killed build may have left, before Pulumi sees it
+            "refresh",
+            "lock.json",  # with the image that runs now
+            "preview",
+            "up",
+            "list-instances",
+            "create",
+            "delete",
+            "last.json",
+            "lock.json",
+        ]
 
+    def test_leaves_the_stacks_file_alone(self, scene: Scene) -> None:
+        """Pulumi would write the image into it, and every build and rollback leave a change to be committed."""
+        before = (scene.folder / "Pulumi.dev.yaml").read_text()
+        scene.run()
+        assert (scene.folder / "Pulumi.dev.yaml").read_text() == before
 
-def images(tools: Tools) -> list[str]:
-    """Return the images that the stack was told to run, in order."""
-    return [
-        word.partition("=")[2]
-        for call in tools.calls("pulumi", "up")
-        for word in call
-        if word.startswith("own-cloud-classifier:image=")
-    ]
+    def test_neither_signs_a_person_in_nor_selects_a_stack_for_them(self, scene: Scene) -> None:
+        scene.run()
+        assert scene.world.asked("login") == []
+        assert scene.world.asked("select") == []
 
+    def test_does_not_look_at_the_foundations(self, scene: Scene) -> None:
+        """The pipeline's account may not read them; without --refresh=false every update would."""
+        seen: list[bool] = []
+        monkeypatch = scene.monkeypatch
+        update = scene.world.pulumi._operation
 
-def door_is_closed(tools: Tools) -> bool:
-    calls = tools.calls("security-policies")
-    return not calls or "delete" in calls[-1]
+        def watched(command: str, words: list[str], refresh: bool, folder: Path) -> Answer:
+            seen.append(refresh)
+            return update(command, words, refresh, folder)
 
+        monkeypatch.setattr(scene.world.pulumi, "_operation", watched)
+        scene.run()
+        assert set(seen) == {False}
+        (refresh,) = scene.world.asked("pulumi", "refresh")
+        targets = [word for word in refresh if word.startswith("**")]
+        assert targets == [f"**classifier:infra:{name}$**" for name in ("Armor", "Balancer", "Fleet", "Monitoring")]
 
-def test_a_good_image_is_deployed_by_its_digest_and_tested_through_the_balancer(deployment: Path, tools: Tools) -> None:
-    result = rollout(deployment, tools)
-    assert result.returncode == 0, result.stderr
-    assert images(tools) == [NEW]
-    assert f"{NEW} runs at http://127.0.0.1:" in result.stdout
-    assert "known answers are right through the balancer" in result.stdout
-    assert (deployment / "ran").read_text().startswith("load http://127.0.0.1:")
-    waited = [call[5] for call in tools.calls("wait-until", "--version-target-reached")]
-    assert waited == GROUPS
-    assert [call[5] for call in tools.calls("list-instances")] == GROUPS
+    def test_has_pulumi_wait_for_new_groups_only(self, scene: Scene) -> None:
+        """The provider gives up after fifteen minutes in an update; a new group must serve before traffic moves."""
+        waits = {item.name: item.inputs["waits"] for item in scene.world.pulumi.resources if "waits" in item.inputs}
+        assert waits == {"classifier-dev-on-demand": True, "classifier-dev-spot": True}
+        scene.run()
+        group = [item for item in scene.world.pulumi.resources if item.kind == "RegionInstanceGroupManager"]
+        assert [item.inputs["waits"] for item in group] == [False, False]
 
+    def test_puts_back_what_was_changed_by_hand(self, scene: Scene) -> None:
+        scene.world.google.things["AlertPolicy"].clear()
+        scene.run()
+        assert len(scene.world.google.things["AlertPolicy"]) == 1
 
-def test_everything_happens_in_order(deployment: Path, tools: Tools) -> None:
-    """What would change is looked at before anything does; the door opens after the machines are healthy."""
-    rollout(deployment, tools)
-    words = ["preview", "up", "wait-until", "list-instances", "create", "delete"]
-    order = [next((word for word in words if word in call), "") for call in tools.calls()]
-    found = [word for word in order if word]
-    assert found == [
-        "preview",
-        "up",
-        *["wait-until", "list-instances"] * 2,
-        "delete",  # what a killed build may have left
-        "create",
-        "delete",
-    ]
+    def test_keeps_the_date_of_the_last_renewal(self, scene: Scene) -> None:
+        scene.world.pulumi.outputs["refreshed"] = "2026-11-01"
+        scene.run()
+        assert scene.world.pulumi.outputs["refreshed"] == "2026-11-01"
 
-
-def test_the_stack_is_asked_for_in_its_own_bucket(deployment: Path, tools: Tools) -> None:
-    """By the environment: `pulumi login` would change what a person's own later commands talk to."""
-    tools.say("pulumi", "up", out="x")
-    (tools.folder / "pulumi").write_text(
-        f"#!/bin/sh\necho $PULUMI_BACKEND_URL >>{tools.folder}/backend\nexec {sys.executable} "
-        f'{REPOSITORY}/tests/pipeline/fake_tool.py pulumi "$@"\n'
-    )
-    rollout(deployment, tools)
-    assert set((tools.folder / "backend").read_text().split()) == {f"gs://{PROJECT}-pulumi-state"}
-    assert tools.calls("login") == []
+    def test_is_found_by_its_step(self, scene: Scene) -> None:
+        """As cloudbuild.yaml runs it, in a process of its own."""
+        result = run(python("pipeline.rollout", "deploy"), scene.folder, scene.world, COMMIT=COMMIT, **QUICK)
+        assert result.returncode == 0, result.stderr
+        assert scene.image == NEW
 
 
 class TestNothingIsChanged:
@@ -152,255 +149,472 @@ class TestNothingIsChanged:
             f"{REGISTRY}/x@sha256:{'a' * 63}",
         ],
     )
-    def test_a_tag_in_place_of_a_digest(self, image: str, deployment: Path, tools: Tools) -> None:
-        (deployment / ".pipeline" / "digest").write_text(image)
-        sentence = complaint(rollout(deployment, tools))
-        assert sentence.startswith(f"the image is {image!r}: expected a digest")
-        assert tools.calls() == []
+    def test_a_tag_in_place_of_a_digest(self, image: str, scene: Scene) -> None:
+        (scene.folder / ".pipeline" / "digest").write_text(image)
+        assert scene.refused().startswith(f"the image is {image!r}: expected a digest")
+        assert scene.world.calls == []
 
-    def test_no_image_at_all(self, deployment: Path, tools: Tools) -> None:
-        (deployment / ".pipeline" / "digest").unlink()
-        assert complaint(rollout(deployment, tools)).startswith("no image was given: run the step `push` first")
-        assert tools.calls() == []
+    def test_no_image_at_all(self, scene: Scene) -> None:
+        (scene.folder / ".pipeline" / "digest").unlink()
+        assert scene.refused().startswith("no image was given: run the step `push` first")
+        assert scene.world.calls == []
 
-    def test_a_locked_stack(self, deployment: Path, tools: Tools) -> None:
-        tools.say("pulumi", "up", err=recorded("locked.txt"), code=255)
-        sentence = complaint(rollout(deployment, tools))
-        assert sentence.startswith("the stack dev is locked (gs://my-project-pulumi-state/.pulumi/locks/")
-        assert "created by root@6d33034d39d7 (pid 285)" in sentence
-        assert "pulumi cancel --stack dev" in sentence
-        assert images(tools) == [NEW]  # it was refused, and nobody tries to go back from where nobody went
+    @pytest.mark.parametrize("action", ["deploy", "up", "renew", "rollback", "drift"])
+    def test_mistakes_in_the_stacks_file(self, action: str, scene: Scene) -> None:
+        """Each with its line, before anybody is asked anything."""
+        file = scene.folder / "Pulumi.dev.yaml"
+        file.write_text(file.read_text() + "  own-cloud-classifier:spotMin: 9\n  own-cloud-classifier:spotMux: 1\n")
+        first, *lines = scene.refused(action).splitlines()
+        assert first == "Pulumi.dev.yaml has mistakes, and nothing was changed:"
+        assert len(lines) == 2
+        assert scene.world.calls == []
 
-    def test_a_lock_is_waited_for(
-        self, deployment: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        tools.say("pulumi", "up", err=recorded("locked.txt"), code=255, times=2)
-        tools.install(monkeypatch)
-        waits: list[float] = []
-        Stack("dev", "gs://bucket", lock_wait_sec=60, pause=waits.append).up(NEW)
-        assert len(waits) == 2
-        assert images(tools) == [NEW] * 3
-        assert "the stack is locked, asking again" in capsys.readouterr().out
+    @pytest.mark.parametrize("action", ["deploy", "preview"])
+    def test_another_project_than_the_stacks(self, action: str, scene: Scene) -> None:
+        assert "this build is in other-project" in scene.refused(action, PROJECT="other-project")
+        assert scene.world.calls == []
+
+    def test_a_stack_without_a_file(self, scene: Scene) -> None:
+        assert "Pulumi.prod.yaml is missing" in scene.refused(STACK="prod")
+        assert scene.world.calls == []
+
+    @pytest.mark.parametrize("name", ["LOCK_WAIT_SEC", "POLL_SEC", "GIVE_UP"])
+    def test_a_setting_that_cannot_be_read(self, name: str, scene: Scene) -> None:
+        assert f"{name} is 'soon': write" in scene.refused(**{name: "soon"})
+        assert scene.world.calls == []
+
+    def test_an_unknown_action(self, scene: Scene) -> None:
+        sentence = complaint(run(python("pipeline.rollout", "demolish"), scene.folder, scene.world))
+        assert sentence.startswith("the action is 'demolish': expected one of preview, deploy, promote")
+        assert scene.world.calls == []
 
     @pytest.mark.parametrize(
         ("said", "sentence"),
         [
-            ("bucket.txt", f"the state bucket gs://{PROJECT}-pulumi-state cannot be reached: run `make bootstrap`"),
-            (
-                "no_stack.txt",
-                f"there is no stack dev in gs://{PROJECT}-pulumi-state: make it with `make bootstrap STACK=dev`",
-            ),
+            ("bucket.txt", f"the state bucket gs://{PROJECT}-pulumi-state does not exist: run `make bootstrap"),
+            ("forbidden.txt", f"this account may not read the state bucket gs://{PROJECT}-pulumi-state: grant it"),
+            ("no_network.txt", f"the state bucket gs://{PROJECT}-pulumi-state cannot be reached: is there a way to"),
+            ("not_signed_in.txt", "Pulumi is not signed in to Google: run `gcloud auth application-default login`"),
+            ("no_stack.txt", f"there is no stack dev in gs://{PROJECT}-pulumi-state: make it with `make bootstrap"),
             ("passphrase.txt", "Pulumi.dev.yaml names no key of Cloud KMS"),
+            ("no_key.txt", "this account may not use the key of stack dev: grant it as docs/pipeline.md says"),
         ],
     )
-    def test_a_state_that_cannot_be_read(self, said: str, sentence: str, deployment: Path, tools: Tools) -> None:
-        tools.say("stack", "output", err=recorded(said), code=255)
-        assert complaint(rollout(deployment, tools)).startswith(sentence)
-        assert images(tools) == []
+    def test_a_state_that_cannot_be_read(self, said: str, sentence: str, scene: Scene) -> None:
+        scene.world.say("stack", "output", err=recorded(said), code=255)
+        assert scene.refused().startswith(sentence)
+        assert scene.image == OLD
+        assert scene.is_tidy()
 
-    def test_settings_that_the_program_refuses(self, deployment: Path, tools: Tools) -> None:
-        words = "Diagnostics:\n  pulumi:pulumi:Stack:\n    error: The configuration of stack dev has mistakes.\n"
-        tools.say("pulumi", "preview", out=words, code=255)
-        sentence = complaint(rollout(deployment, tools))
-        assert sentence == "Pulumi failed on stack dev: error: The configuration of stack dev has mistakes."
-        assert images(tools) == []
+    def test_settings_that_the_program_refuses(self, scene: Scene) -> None:
+        scene.world.say("pulumi", "preview", out=recorded("mistakes.txt"), code=255)
+        assert scene.refused().splitlines() == [
+            "Pulumi.dev.yaml has mistakes, and nothing was changed:",
+            "  spotMin is 4 and spotMax is 3: the most cannot be less than the fewest.",
+            "  drainSec is 25 and requestTimeoutSec is 10: together they must stay below 29 seconds.",
+        ]
+        assert scene.world.asked("pulumi", "up") == []
 
-    def test_another_project_than_the_stacks(self, deployment: Path, tools: Tools) -> None:
-        assert "this build is in other-project" in complaint(rollout(deployment, tools, PROJECT="other-project"))
-        assert tools.calls() == []
+    def test_settings_that_pulumi_itself_refuses(self, scene: Scene) -> None:
+        scene.world.say("pulumi", "preview", err=recorded("typed.txt"), code=255)
+        assert scene.refused() == (
+            "Pulumi.dev.yaml has a mistake, and nothing was changed: Stack 'dev' with configuration key 'spotMin' must "
+            "be of type 'integer'"
+        )
 
-    def test_a_stack_without_a_file(self, deployment: Path, tools: Tools) -> None:
-        assert "Pulumi.prod.yaml is missing" in complaint(rollout(deployment, tools, STACK="prod"))
-        assert tools.calls() == []
+    def test_a_stack_that_somebody_changes_by_pulumi_itself(self, scene: Scene) -> None:
+        """Our own lock does not keep a bare `pulumi up` out; nobody tries to go back from where nobody went."""
+        scene.world.say("pulumi", "refresh", err=recorded("locked.txt"), code=255)
+        sentence = scene.refused()
+        assert sentence.startswith("the stack dev is locked by a Pulumi outside `make` (gs://my-project-pulumi-state/")
+        assert "created by root@6d33034d39d7 (pid 285)" in sentence
+        assert "pulumi cancel --stack dev" in sentence
+        assert scene.image == OLD
 
-    def test_an_unknown_action(self, deployment: Path, tools: Tools) -> None:
-        assert complaint(rollout(deployment, tools, "destroy")).startswith("the action is 'destroy'")
-        assert tools.calls() == []
+    def test_such_a_stack_is_waited_for(self, scene: Scene) -> None:
+        scene.world.say("pulumi", "refresh", err=recorded("locked.txt"), code=255, times=2)
+        scene.monkeypatch.setattr(stack, "_PAUSE_SEC", 0)
+        assert scene.run(LOCK_WAIT_SEC=60).count("the stack is locked, asking again") == 2
+        assert scene.image == NEW
+
+    def test_a_pulumi_that_is_too_old(self, scene: Scene) -> None:
+        scene.world.say("pulumi", "version", out="v3.150.0")
+        assert scene.refused().startswith("pulumi 3.150.0 is too old: install 3.208.0 or newer")
+
+    def test_a_program_that_is_not_installed(self, scene: Scene) -> None:
+        scene.world.environment = {"PATH": "/nowhere"}
+        assert scene.refused().startswith("gcloud is not installed: docs/pipeline.md")
 
 
 class TestTheOldImageAgain:
     """What fails after the fleet was touched ends with the image that ran before, and a failed build."""
 
-    def test_an_update_that_fails(self, deployment: Path, tools: Tools) -> None:
-        tools.say("pulumi", "up", out=recorded("failed_up.txt"), code=255, times=1)
-        sentence = complaint(rollout(deployment, tools))
-        assert images(tools) == [NEW, OLD]
-        assert "timeout while waiting for state" in sentence
+    def test_machines_that_do_not_come_up(self, scene: Scene) -> None:
+        scene.world.google.bad_images.add(NEW)
+        _no_waiting(scene)
+        sentence = scene.refused()
+        assert "the fleet is not healthy after 13 minutes: m" in sentence
         assert sentence.endswith(f"The fleet runs {OLD} again.")
+        assert (scene.image, scene.world.google.serving) == (OLD, {OLD})
+        assert scene.is_tidy()
 
-    def test_a_group_that_is_not_updated(self, deployment: Path, tools: Tools) -> None:
-        tools.say("wait-until", err="ERROR: (gcloud...wait-until) Timeout while waiting.\n", code=1, times=1)
-        assert complaint(rollout(deployment, tools)).startswith(f"the group {GROUPS[0]} is not updated")
-        assert images(tools) == [NEW, OLD]
+    def test_a_group_that_pulumi_waits_for_too_long(self, scene: Scene) -> None:
+        """The provider's fifteen minutes are no verdict: its machines are waited for, and the update ended."""
+        zones = scene.folder / "Pulumi.dev.yaml"
+        zones.write_text(zones.read_text() + "  own-cloud-classifier:zones: [europe-west1-b]\n")
+        settle = scene.world.google.settle
+        slow = iter([False])
+        scene.monkeypatch.setattr(scene.world.google, "settle", lambda name: next(slow, True) and settle(name))
+        said = scene.run()
+        assert "Pulumi no longer waits for the machines, this goes on" in said
+        assert scene.image == NEW
+        assert len(scene.world.google.groups) == 2
+        assert len(scene.world.asked("pulumi", "up")) == 2
 
-    def test_known_answers_that_are_wrong(self, deployment: Path, tools: Tools) -> None:
-        file = deployment / ".pipeline" / "manifest.json"
-        manifest = json.loads(file.read_text())
-        for answers in manifest["samples"][0]["answers"].values():
-            answers[0][0] = (answers[0][0] + 1) % 10
-        file.write_text(json.dumps(manifest))
-        assert "the known answer for samples/digit-" in complaint(rollout(deployment, tools))
-        assert images(tools) == [NEW, OLD]
-        assert door_is_closed(tools)
+    def test_an_update_that_fails_on_something_else_than_a_group(self, scene: Scene) -> None:
+        """The way back would run the same program, and fail on the same."""
+        scene.world.pulumi.failing["SecurityPolicy"] = "googleapi: Error 403: Required permission is missing"
+        file = scene.folder / "Pulumi.dev.yaml"
+        file.write_text(file.read_text().replace("203.0.113.0/24", "203.0.113.0/25"))
+        sentence = scene.refused()
+        assert sentence.startswith(
+            "the stack dev could not be updated: SecurityPolicy classifier-dev: googleapi: Error 403"
+        )
+        assert "No machine is the cause" in sentence
+        assert len(scene.world.asked("pulumi", "up")) == 1
+        assert scene.is_tidy()
 
-    def test_another_commit_that_answers(self, deployment: Path, tools: Tools) -> None:
-        sentence = complaint(rollout(deployment, tools, COMMIT="f" * 40))
-        assert f"runs commit {COMMIT}, not {'f' * 40}" in sentence
-        assert images(tools) == [NEW, OLD]
+    def test_another_commit_that_answers(self, scene: Scene) -> None:
+        sentence = scene.refused(COMMIT="e" * 40)
+        assert f"runs commit {COMMIT}, not {'e' * 40}" in sentence
+        assert scene.image == OLD
 
-    def test_targets_that_are_missed(self, deployment: Path, tools: Tools) -> None:
-        assert "misses its targets under load" in complaint(rollout(deployment, tools, LOAD_CODE=1))
-        assert images(tools) == [NEW, OLD]
-        assert door_is_closed(tools)
+    def test_errors_under_load(self, scene: Scene) -> None:
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        assert "misses its targets under load" in scene.refused()
+        assert (scene.image, scene.world.google.serving) == (OLD, {OLD})
+        assert scene.is_tidy()
 
-    def test_a_fleet_that_does_not_answer(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, OLD, url="http://127.0.0.1:9/")
-        assert "does not answer" in complaint(rollout(deployment, tools))
-        assert images(tools) == [NEW, OLD]
-        assert door_is_closed(tools)
+    def test_a_fleet_that_does_not_answer(self, scene: Scene) -> None:
+        scene.world.pulumi.fixed_outputs = {"url": "http://classify.invalid:9/"}
+        assert "does not answer" in scene.refused()
+        assert scene.image == OLD
+        assert scene.is_tidy()
 
-    def test_a_door_that_does_not_open(self, deployment: Path, tools: Tools) -> None:
-        tools.say("security-policies", "create", err="ERROR: denied\n", code=1)
-        sentence = complaint(rollout(deployment, tools))
-        assert "203.0.113.77, cannot be admitted" in sentence
-        assert images(tools) == [NEW, OLD]
+    def test_access_that_is_not_granted(self, scene: Scene) -> None:
+        scene.world.say("security-policies", "create", err="ERROR: denied\n", code=1)
+        assert f"{ADDRESS}, cannot be admitted" in scene.refused()
+        assert scene.image == OLD
 
-    def test_going_back_that_fails_too(self, deployment: Path, tools: Tools) -> None:
-        tools.say("pulumi", "up", out=recorded("failed_up.txt"), code=255)
-        sentence = complaint(rollout(deployment, tools))
+    def test_a_pulumi_that_is_killed(self, scene: Scene) -> None:
+        """It leaves its lock, and ours says that no other Pulumi is at work."""
+        scene.world.say("pulumi", "up", code=-9, times=1)
+
+        def leave_a_lock(command: list[str]) -> None:
+            if command[1] == "up" and not scene.world.asked("pulumi", "up"):
+                scene.world.pulumi.locks.append("22d8693a")
+
+        scene.world.before = leave_a_lock
+        assert scene.refused().startswith("Pulumi was ended by signal 9 while it changed the stack dev")
+        assert scene.image == OLD
+        assert scene.is_tidy()
+
+    def test_going_back_that_fails_too(self, scene: Scene) -> None:
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+
+        def break_the_second(command: list[str]) -> None:
+            if command[1] == "up" and scene.world.asked("pulumi", "up"):
+                scene.world.pulumi.failing["RegionInstanceGroupManager"] = "googleapi: Error 500"
+
+        scene.world.before = break_the_second
+        sentence = scene.refused()
         assert "Going back failed too" in sentence
         assert sentence.endswith(f"run `make rollback STACK=dev IMAGE={OLD}`.")
+        assert scene.is_tidy()
 
-    def test_a_first_image_has_none_before_it(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, "")
-        assert "This was the first image" in complaint(rollout(deployment, tools, LOAD_CODE=1))
-        assert images(tools) == [NEW]
+    def test_a_first_image_has_none_before_it(self, scene: Scene) -> None:
+        scene.world.pulumi.outputs["image"] = ""
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        assert "This was the first image" in scene.refused()
+        assert scene.image == NEW
 
-    def test_the_same_image_is_not_gone_back_to(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, NEW)
-        assert "The same image ran before" in complaint(rollout(deployment, tools, LOAD_CODE=1))
-        assert images(tools) == [NEW]
+    def test_the_same_image_is_not_gone_back_to(self, scene: Scene) -> None:
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        sentence = scene.refused(IMAGE=OLD, COMMIT=OLD_COMMIT)
+        assert "The same image ran before" in sentence
+        assert len(scene.world.asked("pulumi", "up")) == 1
 
+    def test_what_somebody_has_deployed_meanwhile_is_left_alone(self, scene: Scene) -> None:
+        other = NEW.replace("b", "c")
 
-class TestTheDoor:
-    def test_it_admits_this_machine_only_and_goes_again(self, deployment: Path, tools: Tools) -> None:
-        rollout(deployment, tools)
-        (create,) = tools.calls("security-policies", "create")
-        assert {
-            str(door.PRIORITY),
-            f"--security-policy={POLICY}",
-            "--action=allow",
-            "--src-ip-ranges=203.0.113.77/32",
-        } <= set(create)
-        assert door_is_closed(tools)
+        def bare_up(command: list[str]) -> None:
+            if "rules" in command and "create" in command:
+                scene.world.pulumi.outputs["image"] = other
 
-    def test_without_a_balancer_it_is_in_the_firewall(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, OLD, securityPolicy=None)
-        assert rollout(deployment, tools).returncode == 0
-        (create,) = tools.calls("firewall-rules", "create")
-        assert {"classifier-dev-build", "--source-ranges=203.0.113.77/32", "--allow=tcp:80"} <= set(create)
-        assert "delete" in tools.calls("firewall-rules")[-1]
+        scene.world.before = bare_up
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        assert f"Meanwhile somebody has deployed {other}, which is left as it is" in scene.refused()
+        assert len(scene.world.asked("pulumi", "up")) == 1
 
-    def test_one_that_does_not_close_is_said_and_no_reason_to_go_back(
-        self, deployment: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        tools.say("security-policies", "delete", err="ERROR: denied\n", code=1)
-        tools.install(monkeypatch)
-        monkeypatch.chdir(deployment)
-        monkeypatch.setenv("BUILD_ADDRESS", "203.0.113.77")
-        monkeypatch.setattr(door, "_PAUSE_SEC", 0)
-        monkeypatch.setattr(rollout_module, "_HERE", deployment / "pipeline")
-        with pytest.raises(door.LeftOpen, match="could not be closed") as reason:
-            Rollout(Stack("dev", "gs://bucket"), PROJECT, COMMIT).deploy(NEW)
-        assert f"gcloud compute security-policies rules delete {door.PRIORITY}" in str(reason.value)
-        assert images(tools) == [NEW]
+    def test_a_bad_image_is_not_what_a_rollback_comes_back_to(self, scene: Scene) -> None:
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        scene.refused()
+        assert "holds no other image: choose one with IMAGE=" in scene.refused("rollback")
 
 
-def test_a_sign_in_is_no_failure(deployment: Path, tools: Tools, fleet: Server, tmp_path: Path) -> None:
-    """Behind Identity-Aware Proxy a build cannot sign in: the machines' health has to do, and the log says so."""
-    import http.server
-    import threading
+class TestWhatIsNoFailure:
+    def test_spot_machines_that_cannot_be_had_where_others_serve(self, scene: Scene) -> None:
+        scene.world.google.shortage = True
+        _no_waiting(scene)
+        said = scene.run()
+        assert "Google has no Spot machines at this moment: 0 of 4 in classifier-dev-spot-" in said
+        assert "ZONE_RESOURCE_POOL_EXHAUSTED" in said
+        assert "2 older ones serve on, with what ran before" in said
+        assert scene.image == NEW
 
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(401)
-            self.send_header("X-Goog-IAP-Generated-Response", "true")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def test_latency_that_is_missed_from_here(self, scene: Scene) -> None:
+        scene.monkeypatch.setenv("LOAD_CODE", "3")
+        assert "WARNING: all answers were right, and slower than targets.toml says" in scene.run()
+        assert scene.image == NEW
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-            pass
+    def test_a_certificate_that_is_not_issued_yet(self, scene: Scene) -> None:
+        """Google issues it once DNS leads here, which nobody could set up before the first deployment."""
+        file = scene.folder / "Pulumi.dev.yaml"
+        file.write_text(
+            file.read_text()
+            + "  own-cloud-classifier:https: true\n  own-cloud-classifier:domains: [classify.example.com]\n"
+        )
+        scene.world.pulumi.fixed_outputs = {
+            "url": scene.world.pulumi.fixed_outputs["url"].replace("http:", "https:")  # no TLS is spoken there
+        }
+        managed = {"status": "PROVISIONING", "domains": ["classify.example.com"]}
+        scene.world.google.certificates = [
+            {"name": "classifier-dev-classify-1a2b3c4", "managed": managed},
+            {"name": "somebody-elses", "managed": {"status": "PROVISIONING", "domains": ["example.org"]}},
+        ]
+        said = scene.run()
+        assert "the certificate of classify.example.com is not issued yet: the machines' health was tested" in said
+        assert scene.ran == []
+        assert scene.image == NEW
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Proxy)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        runs(tools, fleet, OLD, url=f"http://127.0.0.1:{server.server_port}/")
-        result = rollout(deployment, tools)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert result.returncode == 0, result.stderr
-    assert "Identity-Aware Proxy asks for a sign-in" in result.stdout
-    assert not (deployment / "ran").exists()
+    def test_a_certificate_that_has_not_reached_every_front_end(self, scene: Scene) -> None:
+        file = scene.folder / "Pulumi.dev.yaml"
+        file.write_text(
+            file.read_text()
+            + "  own-cloud-classifier:https: true\n  own-cloud-classifier:domains: [classify.example.com]\n"
+        )
+        scene.world.pulumi.fixed_outputs = {"url": scene.world.pulumi.fixed_outputs["url"].replace("http:", "https:")}
+        assert "the balancer does not show its certificate yet" in scene.run()
+        assert scene.image == NEW
+
+    def test_a_sign_in(self, scene: Scene, served: Fleet) -> None:
+        """Behind Identity-Aware Proxy a build cannot sign in: the machines' health has to do, and the log says so."""
+        from tests.pipeline import scene as module
+
+        def do_get(handler: module._FleetHandler) -> None:
+            handler.send_response(401)
+            handler.send_header("X-Goog-IAP-Generated-Response", "true")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        scene.monkeypatch.setattr(module._FleetHandler, "do_GET", do_get)
+        assert "Identity-Aware Proxy asks for a sign-in" in scene.run()
+        assert scene.ran == []
+
+
+class TestAccess:
+    def test_it_is_this_machines_only_and_goes_again(self, scene: Scene) -> None:
+        scene.run()
+        (create,) = scene.world.asked("security-policies", "create")
+        assert {str(names.TEMPORARY_ACCESS_PRIORITY), "--action=allow", f"--src-ip-ranges={ADDRESS}/32"} <= set(create)
+        assert scene.is_tidy()
+
+    def test_without_a_balancer_it_is_in_the_firewall(self, scene: Scene) -> None:
+        scene.world.pulumi.fixed_outputs["securityPolicy"] = ""
+        scene.run()
+        (create,) = scene.world.asked("firewall-rules", "create")
+        assert {"classifier-dev-build", f"--source-ranges={ADDRESS}/32", "--allow=tcp:80"} <= set(create)
+        assert scene.is_tidy()
+
+    def test_one_that_does_not_go_is_said_and_no_reason_to_go_back(self, scene: Scene) -> None:
+        scene.world.say("security-policies", "delete", err="ERROR: denied\n", code=1)
+        sentence = scene.refused()
+        assert sentence.startswith("the fleet is fine, but the rule that admits this machine could not be removed")
+        assert f"gcloud compute security-policies rules delete {names.TEMPORARY_ACCESS_PRIORITY}" in sentence
+        assert scene.image == NEW
+
+    def test_one_that_does_not_go_hides_no_bad_image(self, scene: Scene) -> None:
+        scene.world.say("security-policies", "delete", err="ERROR: denied\n", code=1)
+        scene.monkeypatch.setenv("LOAD_CODE", "1")
+        assert "misses its targets under load" in scene.refused()
+        assert scene.image == OLD
+
+    def test_what_a_killed_build_left_never_gets_into_the_state(self, scene: Scene) -> None:
+        """Pulumi would take it for its own, and fail later on removing what is gone."""
+        scene.world.google.rules["900"] = "198.51.100.9/32"
+        said = scene.run()
+        assert "a rule that an earlier build had left was removed" in said
+        assert "refresh: 0 changes" in said
+
+
+class TestANewerCommit:
+    """Builds of two pushes end in either order: the older must not undo the newer one."""
+
+    @pytest.fixture
+    def released(self, scene: Scene) -> Scene:
+        release = Release(OLD, OLD_COMMIT, 2_000_000_000, 2_000_000_500.0)
+        scene.world.google.objects[Bucket(f"gs://{PROJECT}-pulumi-state").url("rollout/dev/last.json")] = (
+            7,
+            json.dumps(release.__dict__),
+        )
+        return scene
+
+    def test_is_not_undone_by_an_older_ones_build(self, released: Scene) -> None:
+        released.monkeypatch.setattr("pipeline.checkout.committed", lambda _: 1_999_999_999)
+        sentence = released.refused(BRANCH="main")
+        assert sentence.startswith(
+            f"the commit {COMMIT[:12]} is older than {OLD_COMMIT[:12]}, which was released 2033-"
+        )
+        assert (released.image, released.world.asked("pulumi", "up")) == (OLD, [])
+
+    @pytest.mark.parametrize("committed", [2_000_000_001, 0], ids=["it is newer", "nobody knows"])
+    def test_or_one_that_cannot_be_told_is_deployed(self, committed: int, released: Scene) -> None:
+        released.monkeypatch.setattr("pipeline.checkout.committed", lambda _: committed)
+        released.run(BRANCH="main")
+        assert released.image == NEW
+
+    def test_does_not_bind_a_person(self, released: Scene) -> None:
+        released.monkeypatch.setattr("pipeline.checkout.committed", lambda _: 1)
+        released.run()
+        assert released.image == NEW
+
+    def test_is_written_down(self, scene: Scene) -> None:
+        scene.run(BRANCH="main")
+        (text,) = (text for name, (_, text) in scene.world.google.objects.items() if name.endswith("last.json"))
+        assert json.loads(text)["commit"] == COMMIT
+        assert json.loads(text)["image"] == NEW
 
 
 class TestByHand:
-    def history(self, *images: str) -> str:
-        entries = [
+    def test_rollback_finds_what_ran_before(self, scene: Scene) -> None:
+        scene.run()
+        assert f"rollback: {OLD} runs at" in scene.run("rollback")
+        assert (scene.image, scene.world.google.serving) == (OLD, {OLD})
+
+    def test_rollback_takes_an_image(self, scene: Scene) -> None:
+        scene.run("rollback", IMAGE=NEW)
+        assert scene.image == NEW
+
+    def test_rollback_without_a_past(self, scene: Scene) -> None:
+        assert "holds no other image: choose one with IMAGE=" in scene.refused("rollback")
+        assert scene.world.asked("pulumi", "up") == []
+
+    def test_rollback_to_an_image_that_is_gone(self, scene: Scene) -> None:
+        scene.world.google.registry.clear()
+        assert f"the registry no longer has {NEW}" in scene.refused("rollback", IMAGE=NEW)
+        assert scene.image == OLD
+
+    def test_rollback_to_a_tag(self, scene: Scene) -> None:
+        assert "expected a digest" in scene.refused("rollback", IMAGE=f"{REGISTRY}/classifier:1")
+        assert scene.world.calls == []
+
+    def test_renewing_makes_new_machines_of_the_same_image(self, scene: Scene) -> None:
+        before = {machine.name for group in scene.world.google.groups.values() for machine in group.machines}
+        scene.run("renew")
+        after = {machine.name for group in scene.world.google.groups.values() for machine in group.machines}
+        assert scene.image == OLD
+        assert scene.world.pulumi.outputs["refreshed"]
+        assert not before & after
+        assert scene.world.asked("security-policies", "create") == []
+
+    def test_renewing_nothing(self, scene: Scene) -> None:
+        scene.world.pulumi.outputs["image"] = ""
+        assert "runs no image" in scene.refused("renew")
+
+    def test_promoting_takes_the_image_of_another_stack(self, scene: Scene) -> None:
+        asked: list[str] = []
+
+        class Promotion:
+            @staticmethod
+            def promote(image: str, registry: str) -> str:
+                asked.extend((image, registry))
+                return NEW
+
+            @staticmethod
+            def commit(image: str) -> str:  # noqa: ARG004  # as the real one
+                return COMMIT
+
+        scene.monkeypatch.setitem(__import__("sys").modules, "pipeline.promote", Promotion)
+        scene.monkeypatch.setattr("pipeline.promote", Promotion, raising=False)
+        shutil.copy(scene.folder / "Pulumi.dev.yaml", scene.folder / "Pulumi.prod.yaml")
+        scene.run("promote", FROM="dev", COMMIT="e" * 40)
+        assert asked == [OLD, REGISTRY]
+        assert scene.image == NEW
+
+
+def test_no_step_reads_the_environment_on_its_own() -> None:
+    """It is read in one place; what is handed on to other programs is another thing."""
+    readers = {
+        file.name
+        for file in (REPOSITORY / "pipeline").glob("*.py")
+        if "environ.get" in file.read_text("utf-8") or "getenv" in file.read_text("utf-8")
+    }
+    # The steps of the image are not part of a rollout.
+    assert readers <= {"contents.py", "inside.py", "container_probe.py", "promote.py", "pin.py", "registries.py"}
+
+
+class TestKnownAnswers:
+    @pytest.fixture
+    def known(self, scene: Scene) -> Scene:
+        """An image with a sample, which the fleet classifies as it was recorded."""
+        artifacts = scene.folder / ".pipeline"
+        (artifacts / "sample.jpg").write_bytes(SAMPLE)
+        sample = {"file": "sample.jpg", "answers": {"fp32": [[3, 0.9], [5, 0.05]]}}
+        (artifacts / "manifest.json").write_text(json.dumps({"samples": [sample]}))
+        return scene
+
+    def test_are_asked_for_through_the_balancer(self, known: Scene) -> None:
+        assert "1 of 1 known answers are right through the balancer" in known.run()
+
+    def test_that_are_wrong_end_with_the_old_image(self, known: Scene) -> None:
+        file = known.folder / ".pipeline" / "manifest.json"
+        file.write_text(file.read_text().replace("[3, 0.9]", "[4, 0.9]"))
+        assert "the known answer for sample.jpg is wrong: class 4 has probability 0.0000" in known.refused()
+        assert (known.image, known.world.google.serving) == (OLD, {OLD})
+        assert known.is_tidy()
+
+    def test_that_are_missing_are_said(self, known: Scene) -> None:
+        (known.folder / ".pipeline" / "manifest.json").unlink()
+        assert "the image's known answers cannot be read" in known.refused()
+
+
+def _no_waiting(scene: Scene) -> None:
+    """Let the limit pass at once: each look counts as a minute."""
+    from pipeline import machines
+
+    ticks = iter(range(10_000))
+    wait = machines.wait
+    scene.monkeypatch.setattr(
+        machines, "wait", lambda *given, **_: wait(*given, pause=lambda _: None, clock=lambda: 60.0 * next(ticks))
+    )
+
+
+def test_a_lock_that_is_held_is_not_taken(scene: Scene) -> None:
+    scene.world.google.objects[f"gs://{PROJECT}-pulumi-state/rollout/dev/lock.json"] = (
+        3,
+        json.dumps(
             {
-                "kind": "update",
-                "result": "succeeded",
-                "config": {"own-cloud-classifier:image": {"value": image, "secret": False}},
+                "who": "anna",
+                "host": "her-laptop",
+                "pid": 4711,
+                "build": "",
+                "action": "deploy",
+                "began": 2_000_000_000.0,
+                "renewed": 4_000_000_000.0,
+                "token": "t",
             }
-            for image in images
-        ]
-        failed = {
-            **entries[0],
-            "result": "failed",
-            "config": {"own-cloud-classifier:image": {"value": NEW.replace("b", "c")}},
-        }
-        refresh = {**entries[0], "kind": "refresh"}
-        foundations = {"kind": "update", "result": "succeeded", "config": {"gcp:project": {"value": PROJECT}}}
-        return json.dumps([refresh, failed, *entries, foundations])
-
-    def test_rollback_finds_what_ran_before(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, NEW)
-        tools.say("stack", "history", out=self.history(NEW, NEW, OLD))
-        result = rollout(deployment, tools, "rollback")
-        assert result.returncode == 0, result.stderr
-        assert images(tools) == [OLD]
-        assert f"rollback: {OLD} runs at" in result.stdout
-
-    def test_rollback_takes_an_image(self, deployment: Path, tools: Tools) -> None:
-        assert rollout(deployment, tools, "rollback", IMAGE=NEW).returncode == 0
-        assert images(tools) == [NEW]
-
-    def test_rollback_without_a_past(self, deployment: Path, tools: Tools, fleet: Server) -> None:
-        runs(tools, fleet, NEW)
-        tools.say("stack", "history", out=self.history(NEW))
-        assert "holds no other image: choose one with IMAGE=" in complaint(rollout(deployment, tools, "rollback"))
-        assert images(tools) == []
-
-    def test_rollback_to_an_image_that_is_gone(self, deployment: Path, tools: Tools) -> None:
-        tools.say("images", "describe", err="ERROR: Image not found.\n", code=1)
-        assert f"the registry no longer has {OLD}" in complaint(rollout(deployment, tools, "rollback", IMAGE=OLD))
-        assert images(tools) == []
-
-    def test_rollback_to_a_tag(self, deployment: Path, tools: Tools) -> None:
-        assert "expected a digest" in complaint(
-            rollout(deployment, tools, "rollback", IMAGE=f"{REGISTRY}/classifier:1")
-        )
-        assert images(tools) == []
-
-    def test_up_keeps_the_image_that_runs(self, deployment: Path, tools: Tools) -> None:
-        """Without an image the program makes the foundations only: a bare `pulumi up` would take the fleet down."""
-        assert rollout(deployment, tools, "up").returncode == 0
-        assert images(tools) == [OLD]
-        assert "--yes" not in tools.calls("pulumi", "up")[0]
-
-    def test_up_makes_the_foundations_first(self, deployment: Path, tools: Tools) -> None:
-        tools.say("stack", "output", "--json", out="{}")
-        assert rollout(deployment, tools, "up").returncode == 0
-        assert tools.calls("pulumi", "up") == [["pulumi", "up", "--stack", "dev"]]
+        ),
+    )
+    with pytest.raises(Locked, match=r"anna@her-laptop \(process 4711\), deploy since"):
+        scene.run()
+    assert scene.world.asked("pulumi") == []
