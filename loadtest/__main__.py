@@ -29,11 +29,19 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _DEFAULT_PORT = 5557  # Locust's
 
 
+_connect_to = click.option(
+    "--connect-to",
+    metavar="IP",
+    help="Connect to this address, whatever address the name has; certificate and Host header stay the name's.",
+)
+
+
 def _test_options(command: _Command) -> _Command:
     """Add the options that every test has."""
     for option in reversed(
         [
             click.option("--host", metavar="URL", help="The service, such as https://pictures.example.com"),
+            _connect_to,
             click.option("--serve", is_flag=True, help="Start the service of this checkout, and stop it afterwards."),
             click.option(
                 "--targets",
@@ -181,16 +189,19 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
 @click.option("--master", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the master runs.")
 @click.option("--port", default=_DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", required=True, metavar="URL", help="The service; the same as the master's.")
+@_connect_to
 @click.option(
     "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
-def worker(master: str, port: int, host: str, folder: Path | None, seed: int, insecure: bool) -> None:
+def worker(
+    master: str, port: int, host: str, connect_to: str | None, folder: Path | None, seed: int, insecure: bool
+) -> None:
     """Send a share of what a master plans (`run --workers N`), from this machine."""
     from loadtest import running
 
-    running.work(master, port, host, folder, seed, insecure)
+    running.work(master, port, host, connect_to, folder, seed, insecure)
 
 
 def _options(host: str | None, serve: bool, yes: bool, **others: Any) -> Options:
@@ -198,6 +209,8 @@ def _options(host: str | None, serve: bool, yes: bool, **others: Any) -> Options
 
     if (host is None) == (not serve):
         raise LoadTestError("Give --host URL for a service that runs, or --serve to start the one of this checkout.")
+    if serve and others["connect_to"] is not None:
+        raise LoadTestError("--serve starts a service at an address of its own: give --host with --connect-to.")
     if serve and others["workers"]:
         raise LoadTestError("--serve starts a service for this machine alone: give --host with --workers.")
     return Options(host=host, yes=yes or os.environ.get("CONFIRM") == "1", **others)

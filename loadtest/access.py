@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from loadtest import connect
 from loadtest.answers import PATH, complaint_about
 from loadtest.bodies import Body
 from loadtest.errors import LoadTestError
@@ -34,18 +35,27 @@ class Target:
     url: str  # without a path
     headers: Mapping[str, str] = field(default_factory=dict)
     insecure: bool = False
+    connect_to: str | None = None  # an IP address, where it is not the one that the name has
+
+    @property
+    def name(self) -> str:
+        """Return what people are told that it is."""
+        return f"{self.url} at {self.connect_to}" if self.connect_to else self.url
 
     @property
     def local(self) -> bool:
         """Return whether it is this machine."""
-        return _is_local(urlsplit(self.url).hostname or "")
+        return _is_local(self.connect_to or urlsplit(self.url).hostname or "")
 
 
-def target(host: str, insecure: bool = False, environ: Mapping[str, str] | None = None) -> Target:
+def target(
+    host: str, insecure: bool = False, connect_to: str | None = None, environ: Mapping[str, str] | None = None
+) -> Target:
     """Return the target that `--host` names, with the tokens of the environment.
 
     Raises:
-        LoadTestError: it is no address of a service, or a token would cross a network unencrypted.
+        LoadTestError: it is no address of a service, `connect_to` is no IP address, or a token would cross a network
+            unencrypted.
     """
     parts = urlsplit(host)
     try:
@@ -57,11 +67,14 @@ def target(host: str, insecure: bool = False, environ: Mapping[str, str] | None 
             f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
         )
     headers = _tokens(os.environ if environ is None else environ)
-    if headers and parts.scheme == "http" and not _is_local(parts.hostname or ""):
+    pinned = None if connect_to is None else connect.address(connect_to)
+    found = Target(f"{parts.scheme}://{parts.netloc}", headers, insecure, pinned)
+    if headers and parts.scheme == "http" and not found.local:
         raise LoadTestError(
-            f"A token would cross the network in the clear to {host}: use https://, or unset {TOKEN} and {IAP_TOKEN}."
+            f"A token would cross the network in the clear to {found.name}: use https://, or unset {TOKEN} and "
+            f"{IAP_TOKEN}."
         )
-    return Target(f"{parts.scheme}://{parts.netloc}", headers, insecure)
+    return found
 
 
 def _tokens(environ: Mapping[str, str]) -> dict[str, str]:
@@ -90,9 +103,7 @@ class Service:
 
     def __init__(self, found: Target) -> None:
         self._target = found
-        self._http = requests.Session()
-        self._http.trust_env = False
-        self._http.verify = not found.insecure
+        self._http = connect.session(found.connect_to, found.insecure)
         self._http.headers.update({**found.headers, "Accept": "application/json"})
 
     def check(self, body: Body, wait_sec: float = 0.0) -> dict[str, Any]:
@@ -131,7 +142,7 @@ class Service:
                 response = self._ask("GET", "/readyz")
                 if response.status_code == 200 and self._parsed(response).get("status") == "ready":
                     return
-                late = LoadTestError(f"{self._target.url} is not ready: {self._detail(response)}")
+                late = LoadTestError(f"{self._target.name} is not ready: {self._detail(response)}")
                 if response.status_code != 503:
                     raise self._refusal(response)
             except _Unreachable as error:
@@ -141,7 +152,7 @@ class Service:
             time.sleep(_READY_INTERVAL_SEC)
 
     def _refusal(self, response: requests.Response) -> LoadTestError:
-        url, status = self._target.url, response.status_code
+        url, status = self._target.name, response.status_code
         if status in (301, 302, 303, 307, 308):
             where = response.headers.get("Location", "")[:100]
             if "accounts.google.com" in where:
@@ -161,7 +172,7 @@ class Service:
         return self._stranger(f"/readyz answers {status}")
 
     def _stranger(self, why: str) -> LoadTestError:
-        return LoadTestError(f"{self._target.url} is another service than the one that this tests: {why}.")
+        return LoadTestError(f"{self._target.name} is another service than the one that this tests: {why}.")
 
     def _json(self, method: str, path: str) -> dict[str, Any]:
         response = self._ask(method, path)
@@ -185,16 +196,18 @@ class Service:
             return f"/readyz answers {response.status_code}"
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        url = self._target.url
+        name = self._target.name
         try:
-            return self._http.request(method, url + path, timeout=_TIMEOUT_SEC, allow_redirects=False, **options)
+            return self._http.request(
+                method, self._target.url + path, timeout=_TIMEOUT_SEC, allow_redirects=False, **options
+            )
         except requests.exceptions.SSLError as error:
             raise LoadTestError(
-                f"{url} has a certificate that is not trusted; --insecure accepts it. ({_innermost(error)})"
+                f"{name} has a certificate that is not trusted; --insecure accepts it. ({_innermost(error)})"
             ) from error
         except requests.RequestException as error:
             raise _Unreachable(
-                f"{url} cannot be reached: {_innermost(error)}. Is the service running, and is this its address?"
+                f"{name} cannot be reached: {_innermost(error)}. Is the service running, and is this its address?"
             ) from error
 
 

@@ -36,6 +36,7 @@ class Options:
     folder: Path | None
     output: Path
     insecure: bool
+    connect_to: str | None
     yes: bool
     seed: int
     workers: int
@@ -68,7 +69,7 @@ class Bench:
             process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
         return results.Conditions(
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            host="the service of this checkout" if self.options.host is None else self.target.url,
+            host="the service of this checkout" if self.options.host is None else self.target.name,
             local=self.target.local,
             service=self.version,
             process=process,
@@ -106,7 +107,7 @@ def bench(options: Options, what: str | None) -> Iterator[Bench]:
             progress.say("Starting the service of this checkout")
             target = access.target(stack.enter_context(local.serving(options.output)))
         else:
-            target = access.target(options.host, options.insecure)
+            target = access.target(options.host, options.insecure, options.connect_to)
         service = access.Service(target)
         stock = _pictures(options, wanted, progress)
         bodies = Bodies(stock, options.seed)
@@ -119,7 +120,7 @@ def bench(options: Options, what: str | None) -> Iterator[Bench]:
             progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
         _ask(options, target, what)
-        session = Session(target.url, bodies, target.headers, options.insecure)
+        session = Session(target.url, bodies, target.headers, target.insecure, target.connect_to)
         if options.workers:
             progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
             driver: Driver = MasterDriver(session, progress, options.bind, options.port, options.workers)
@@ -161,7 +162,7 @@ def _ask(options: Options, target: access.Target, what: str | None) -> None:
     """Ask for consent where a test is more than a smoke and goes to another machine."""
     if target.local or what is None or options.yes:
         return
-    question = f"{target.url} will get {what}. Go on?"
+    question = f"{target.name} will get {what}. Go on?"
     try:
         consent = click.confirm(question, err=True)
     except click.Abort as error:

@@ -97,9 +97,12 @@ def _add_report(page: Any, found: Bench, runs: list[bool]) -> None:
         return file.read_text("utf-8"), 200
 
 
-def work(master: str, port: int, host: str, folder: Path | None, seed: int, insecure: bool) -> None:
+def work(
+    master: str, port: int, host: str, connect_to: str | None, folder: Path | None, seed: int, insecure: bool
+) -> None:
     """Be a worker until the master ends."""
-    target = access.target(host, insecure)
+    target = access.target(host, insecure, connect_to)
     stock = pictures.from_folder(folder, click.echo) if folder else pictures.generate(set(KINDS), seed)
     click.echo(f"Working for {master}:{port}")
-    drive_work(Session(target.url, Bodies(stock, seed), target.headers, insecure), master, port)
+    session = Session(target.url, Bodies(stock, seed), target.headers, target.insecure, target.connect_to)
+    drive_work(session, master, port)

@@ -56,6 +56,7 @@ class Session:
     bodies: Bodies
     headers: Mapping[str, str] = field(default_factory=dict)
     insecure: bool = False
+    connect_to: str | None = None
     plan: Plan | None = None
     rows: Rows = field(default_factory=Rows)
     began: float = 0.0

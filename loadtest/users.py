@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 from gevent.pool import Pool
+from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, task
 from locust.exception import StopUser
 
@@ -33,6 +34,21 @@ MOST_ATTEMPTS = 3
 _REFUSED = "refused (429)"
 
 
+class _PinnedPool(HTTPClientPool):
+    """Makes clients that connect to one IP address; requests and TLS keep the host name of the URL."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._address = address
+
+    def get_client(self, url: Any) -> HTTPClient:
+        """Return the client for a URL's host."""
+        client = super().get_client(url)
+        # The one place that is asked where to connect to; all else that names a host has been set by now.
+        client._connection_pool._connection_host = self._address  # noqa: SLF001  # there is no other way in
+        return client
+
+
 class PictureUser(FastHttpUser):
     """Sends pictures. FastHttpUser, because Locust's other client costs several times the processor time."""
 
@@ -45,6 +61,9 @@ class PictureUser(FastHttpUser):
         self.session: Session = environment.session
         self.insecure = self.session.insecure
         super().__init__(environment)
+        if self.session.connect_to:
+            agent = self.client.client
+            agent.clientpool = _PinnedPool(self.session.connect_to, **agent.clientpool.client_args)
         # A redirect is no answer of the service, and following one could carry the token to another host.
         self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -41,22 +42,26 @@ class Scripted:
         self.script = script
         self.pages = pages
         self.seen: list[tuple[float, Mapping[str, str]]] = []
+        self.hosts: set[str] = set()  # what every request's Host header said
         self.lock = threading.Lock()
         self.url = ""
+        self.port = 0
 
 
 @contextlib.contextmanager
-def serving(script: Script = lambda _: GOOD, **pages: Answer) -> Iterator[Scripted]:
-    """Serve on a free port; `pages` replace /readyz and /version (readyz=..., version=...)."""
+def serving(script: Script = lambda _: GOOD, tls: ssl.SSLContext | None = None, **pages: Answer) -> Iterator[Scripted]:
+    """Serve on a free port, where `tls` is given by HTTPS; `pages` replace /readyz and /version (readyz=..., ...)."""
     server = Scripted(script, {**PAGES, **{f"/{name}": found for name, found in pages.items()}})
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            server.hosts.add(self.headers["Host"])
             self._send(server.pages.get(self.path, answer(404, "nothing")))
 
         def do_POST(self) -> None:
+            server.hosts.add(self.headers["Host"])
             self.rfile.read(int(self.headers["Content-Length"]))
             with server.lock:
                 number = len(server.seen)
@@ -82,7 +87,11 @@ def serving(script: Script = lambda _: GOOD, **pages: Answer) -> Iterator[Script
             pass  # a client that went away
 
     http = Server(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_port}"
+    server.port = http.server_port
+    server.url = f"http://127.0.0.1:{server.port}"
+    if tls:
+        server.url = f"https://127.0.0.1:{server.port}"
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -14,8 +14,6 @@ from tests.server import Server
 # Far above what any answer takes: a test that hangs fails.
 LIMIT_SEC = 60
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
 # What is sent one after the other; a number is a pause in seconds.
 Parts = Sequence[bytes | float]
 
@@ -60,7 +58,6 @@ class Sending:
 
     def __init__(self, connection: socket.socket, parts: Parts) -> None:
         self.error: OSError | None = None
-        self.done = False
         self._connection = connection
         self._parts = parts
         self._thread = threading.Thread(target=self._send, daemon=True)
@@ -73,7 +70,6 @@ class Sending:
                     time.sleep(part)
                 else:
                     self._connection.sendall(part)
-            self.done = True
         except OSError as error:
             self.error = error
 

@@ -57,7 +57,8 @@ def test_an_answer_may_come_before_the_body_and_the_connection_stays(server: Ser
         assert (reply.status, reply.last) == (status, False)
         sending = Sending(connection, [*[bytes(length // 100)] * 100, HEALTH])
         assert receive(connection).status == 200
-        assert sending.done
+        sending.finish()
+        assert sending.error is None
 
 
 def test_bytes_of_the_next_request_are_not_read_away(server: Server) -> None:
