@@ -75,8 +75,8 @@ ROLLOUT = STACK='$(STACK)' $(PY) -m pipeline.rollout
 bootstrap: $(VENV)/pipeline.stamp  ## Make what Pulumi needs first (PROJECT=, REGION=; STACK=, ALLOWLIST=, PIPELINE=1, DRY_RUN=1)
 	@PROJECT='$(PROJECT)' REGION='$(REGION)' STACK='$(STACK)' ALLOWLIST='$(ALLOWLIST)' PIPELINE='$(PIPELINE)' DRY_RUN='$(DRY_RUN)' $(PY) -m pipeline.bootstrap
 
-up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=, GIVE_UP=1)
-	@GIVE_UP='$(GIVE_UP)' $(ROLLOUT) up
+up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=, LOOK=1, GIVE_UP=1)
+	@LOOK='$(LOOK)' GIVE_UP='$(GIVE_UP)' $(ROLLOUT) up
 
 release-check: $(VENV)/pipeline.stamp  ## Every gate of the pipeline, on this machine (MODEL=local for models/resnet18)
 	@MODEL='$(MODEL)' $(PY) -m pipeline.steps check

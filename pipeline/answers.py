@@ -23,7 +23,7 @@ from pipeline import settings
 from pipeline.errors import StepFailed, log, main
 
 # What one step leaves for the next lies here.
-ARTIFACTS = LEFT = Path(".pipeline")
+ARTIFACTS = Path(".pipeline")
 # Of the recorded probability, by precision: those of the service's own test (a test compares them).
 TOLERANCE = {"fp32": 0.02, "int8": 0.25}
 _TIMEOUT_SEC = 30

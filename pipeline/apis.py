@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from infra import api_names
 from infra.settings import Settings
 from pipeline import gcloud
-from pipeline.errors import Stop, say
+from pipeline.errors import StepFailed, log
 
 _LIMIT_SEC = 300.0
 _PAUSE_SEC = 10.0
@@ -41,13 +41,13 @@ def ready(
         clock: seconds since whenever.
 
     Raises:
-        Stop: one cannot be enabled, or does not answer in time.
+        StepFailed: one cannot be enabled, or does not answer in time.
     """
     needed = api_names.needed(settings)
     on = _enabled(settings.project, look)
     off = [name for name in needed if name not in on]
     if off:
-        say(f"apis: enabling {', '.join(off)}, which may take a minute or two")
+        log(f"apis: enabling {', '.join(off)}, which may take a minute or two")
         enable(off, settings.project, change)
     questions = harmless_commands(settings)
     waiting = {name: questions[name] for name in (needed if first else off) if name in questions}
@@ -58,13 +58,13 @@ def enable(names: Sequence[str], project: str, change: gcloud.Run = gcloud.chang
     """Enable APIs by their names without .googleapis.com; those that are on stay so.
 
     Raises:
-        Stop: Google refuses.
+        StepFailed: Google refuses.
     """
     services = [f"{name}.googleapis.com" for name in names]
     result = change(["gcloud", "services", "enable", *services, f"--project={project}"])
     if result.code:
         reason = gcloud.meaning(result, project) or f"the APIs cannot be enabled: {result.last_words}"
-        raise Stop(f"{reason.rstrip('.')}; then run this again.")
+        raise StepFailed(f"{reason.rstrip('.')}; then run this again.")
 
 
 def harmless_commands(settings: Settings) -> dict[str, list[str]]:
@@ -95,7 +95,7 @@ def _enabled(project: str, look: gcloud.Run) -> set[str]:
     """Return the names of the APIs that are on; none where that cannot be said, since enabling twice does no harm."""
     result = look(["gcloud", "services", "list", "--enabled", f"--project={project}", "--format=value(config.name)"])
     if result.code:
-        say(f"apis: which are on cannot be said, so that all are enabled ({result.last_words})")
+        log(f"apis: which are on cannot be said, so that all are enabled ({result.last_words})")
         return set()
     return {name.removesuffix(".googleapis.com") for name in result.output.split()}
 
@@ -113,13 +113,13 @@ def _wait(
             results = dict(zip(waiting, threads.map(look, waiting.values()), strict=True))
         waiting = {name: command for name, command in waiting.items() if gcloud.is_off(results[name])}
         if not waiting:
-            say(f"apis: all {count} answer")
+            log(f"apis: all {count} answer")
             return
         names, waited = ", ".join(waiting), clock() - began
         if waited >= _LIMIT_SEC:
-            raise Stop(
+            raise StepFailed(
                 f"{names} in project {project} still refuse calls after {_LIMIT_SEC / 60:.0f} minutes: run this again "
                 f"in some minutes. Google says: {results[next(iter(waiting))].last_words}"
             )
-        say(f"apis: {count - len(waiting)} of {count} answer, waiting for {names} ({waited:.0f} s)")
+        log(f"apis: {count - len(waiting)} of {count} answer, waiting for {names} ({waited:.0f} s)")
         pause(_PAUSE_SEC)

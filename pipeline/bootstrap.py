@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from infra import api_names, names
 from pipeline import connection, gcloud
 from pipeline.bootstrap_request import Request, read
-from pipeline.errors import Stop, main, say
+from pipeline.errors import StepFailed, log, main
 from pipeline.provision import Provisioner
 
 
@@ -26,9 +26,9 @@ def make(request: Request, provisioner: Provisioner) -> None:
     """Make what is missing.
 
     Raises:
-        Stop: something cannot be made, or the bucket is somebody else's.
+        StepFailed: something cannot be made, or the bucket is somebody else's.
     """
-    say("Google's APIs:")
+    log("Google's APIs:")
     _enable(provisioner, api_names.BOOTSTRAP)
     _state_bucket(request, provisioner)
     _key(request, provisioner)
@@ -62,7 +62,7 @@ def _state_bucket(request: Request, provisioner: Provisioner) -> None:
         owner = provisioner.ask(["gcloud", "storage", "buckets", "describe", bucket, "--raw", number])
         ours = provisioner.ask(["gcloud", "projects", "describe", request.project, number])
         if owner != ours:
-            raise Stop(
+            raise StepFailed(
                 f"the bucket {bucket} belongs to another project ({owner}, not {ours}): nothing was written to it. Use "
                 "another project."
             )
@@ -104,7 +104,7 @@ def _stack(request: Request, provisioner: Provisioner) -> None:
         ["pulumi", "stack", "init", stack, f"--secrets-provider={provider}", "--non-interactive"],
     )
     if request.key_so_far not in ("", provider):
-        say(f"the stack {stack} gets a key of its own:")
+        log(f"the stack {stack} gets a key of its own:")
         provisioner.run(
             ["pulumi", "stack", "change-secrets-provider", provider, f"--stack={stack}", "--non-interactive"]
         )
@@ -117,14 +117,14 @@ def _stack(request: Request, provisioner: Provisioner) -> None:
 
 def _say_next(request: Request) -> None:
     setting, stack = f"  PULUMI_BACKEND_URL={request.backend} pulumi config set", request.stack
-    say("\nNext:")
+    log("\nNext:")
     if not request.allowlist and not _setting(request, "allowlist"):
-        say(f"{setting} --path 'allowlist[0]' YOUR-ADDRESS/32 --stack {stack}")
+        log(f"{setting} --path 'allowlist[0]' YOUR-ADDRESS/32 --stack {stack}")
     if request.pipeline:
-        say(f"{setting} pipeline true --stack {stack}\n{setting} repository OWNER/NAME --stack {stack}")
-    say(f"  make up STACK={stack}       # the foundations")
-    say(f"  make deploy STACK={stack}   # build, test, push, deploy")
-    say(f"Commit Pulumi.{stack}.yaml before Cloud Build takes over: it names the key.")
+        log(f"{setting} pipeline true --stack {stack}\n{setting} repository OWNER/NAME --stack {stack}")
+    log(f"  make up STACK={stack}       # the foundations")
+    log(f"  make deploy STACK={stack}   # build, test, push, deploy")
+    log(f"Commit Pulumi.{stack}.yaml before Cloud Build takes over: it names the key.")
 
 
 def _setting(request: Request, key: str) -> str:
@@ -135,7 +135,7 @@ def _main() -> None:
     request = read(sys.argv[1:], os.environ)
     for program in ("gcloud", "pulumi"):
         if not request.dry and not shutil.which(program):
-            raise Stop(f"{program} is not installed: docs/pipeline.md says what a laptop needs.")
+            raise StepFailed(f"{program} is not installed: docs/pipeline.md says what a laptop needs.")
     make(
         request,
         Provisioner(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from infra import names
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 _EXAMPLE = "as in make bootstrap PROJECT=my-project-123 REGION=europe-west1"
 _FLAGS = {"--dry-run": "DRY_RUN", "--pipeline": "PIPELINE"}
@@ -50,21 +50,23 @@ def read(arguments: Sequence[str], environment: Mapping[str, str], folder: Path 
     """Read and check what is asked for.
 
     Raises:
-        Stop: with the first mistake, and what to write instead.
+        StepFailed: with the first mistake, and what to write instead.
     """
     if unknown := [argument for argument in arguments if argument not in _FLAGS]:
-        raise Stop(f"{unknown[0]!r} is no option: there are {' and '.join(_FLAGS)}.")
+        raise StepFailed(f"{unknown[0]!r} is no option: there are {' and '.join(_FLAGS)}.")
     given = {**environment, **{_FLAGS[argument]: "1" for argument in arguments}}
     stack = given.get("STACK") or "dev"
     if not names.STACK.fullmatch(stack):
-        raise Stop(f"STACK is {stack!r}: use at most 19 lower-case letters, digits and hyphens, as in dev or prod.")
+        raise StepFailed(
+            f"STACK is {stack!r}: use at most 19 lower-case letters, digits and hyphens, as in dev or prod."
+        )
     settings, key_so_far = _stack_file(folder / f"Pulumi.{stack}.yaml")
     known = {key: str(settings.get(f"gcp:{key.lower()}") or "") for key in ("PROJECT", "REGION")}
     values = {key: given.get(key) or known[key] for key in known}
     _check_project_and_region(values["PROJECT"], values["REGION"])
     for key, value in known.items():
         if value not in ("", values[key]):
-            raise Stop(
+            raise StepFailed(
                 f"{key} is {values[key]!r}, and Pulumi.{stack}.yaml is for {value}: write that, take another STACK, or "
                 f"remove gcp:{key.lower()} from the file."
             )
@@ -91,27 +93,27 @@ def _stack_file(file: Path) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         return {}, ""
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise Stop(f"{file.name} is no configuration of Pulumi ({error}): mend or remove it.") from error
+        raise StepFailed(f"{file.name} is no configuration of Pulumi ({error}): mend or remove it.") from error
 
 
 def _check_project_and_region(project: str, region: str) -> None:
     if ":" in project:
-        raise Stop(
+        raise StepFailed(
             f"PROJECT is {project!r}, a project of a domain, for which no bucket can be named: use one whose id has no "
             "domain."
         )
     if not names.PROJECT.fullmatch(project):
-        raise Stop(f"PROJECT is {project!r}: give the project's id, {_EXAMPLE}.")
+        raise StepFailed(f"PROJECT is {project!r}: give the project's id, {_EXAMPLE}.")
     if not names.REGION.fullmatch(region):
-        raise Stop(f"REGION is {region!r}: give a region, not a zone, {_EXAMPLE}.")
+        raise StepFailed(f"REGION is {region!r}: give a region, not a zone, {_EXAMPLE}.")
 
 
 def _check_range(text: str) -> None:
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
-        raise Stop(
+        raise StepFailed(
             f"ALLOWLIST holds {text!r} ({error}): give address ranges, as in ALLOWLIST=203.0.113.7/32,198.51.100.0/24."
         ) from error
     if "/" not in text:
-        raise Stop(f"ALLOWLIST holds {text!r}: give address ranges, as in ALLOWLIST={text}/32.")
+        raise StepFailed(f"ALLOWLIST holds {text!r}: give address ranges, as in ALLOWLIST={text}/32.")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline import machines
+from pipeline import apis, machines, preflight, transitions
 from pipeline.bucket import Bucket
 from pipeline.commands import json_output
 from pipeline.deployment import Deployment
@@ -29,6 +29,11 @@ def up(deployment: Deployment, settings: Settings) -> None:
     """
     stack = deployment.stack
     deployment.prepare()
+    outputs = stack.outputs()
+    transitions.check(outputs, deployment.configured)
+    if settings.look or preflight.due(outputs):
+        preflight.look(deployment.configured, outputs).raise_if_stopped()
+    apis.ready(deployment.configured, first=not outputs)
     carried = deployment.found
     try:
         plan = stack.preview(carried, quiet=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.errors import Stop, say
+from pipeline.errors import StepFailed, log
 from pipeline.provision import Provisioner
 
 # Where projects may build that are new or were little used so far
@@ -42,16 +42,16 @@ def make(name: str, region: str, provisioner: Provisioner) -> None:
         provisioner: runs the commands; Cloud Build's APIs are on.
 
     Raises:
-        Stop: it cannot be made, or nobody followed the links in time.
+        StepFailed: it cannot be made, or nobody followed the links in time.
     """
     project = f"--project={provisioner.project}"
     if region not in NEW_PROJECTS_REGIONS:
-        say(
+        log(
             f"Cloud Build in {region}: projects that are new or were little used so far may build in "
             f"{', '.join(NEW_PROJECTS_REGIONS)} only. Where builds are refused (FAILED_PRECONDITION), set buildRegion "
             "to one of these and run this again."
         )
-    say("Cloud Build's own account, which keeps the connection's token:")
+    log("Cloud Build's own account, which keeps the connection's token:")
     # Enabling the API makes it too, sooner or later: a gcloud without its beta commands may have luck.
     provisioner.run(
         ["gcloud", "beta", "services", "identity", "create", "--service=cloudbuild.googleapis.com", project],
@@ -89,19 +89,19 @@ def _wait(name: str, describe: list[str], provisioner: Provisioner) -> None:
         state = _installation(provisioner.ask(describe))
         stage = str(state.get("stage", ""))
         if stage == "COMPLETE":
-            say(f"the connection {name}: is complete")
+            log(f"the connection {name}: is complete")
             return
         waited = provisioner.clock() - began
         if waited >= _LIMIT_SEC:
-            raise Stop(
+            raise StepFailed(
                 f"the connection {name} is {stage or 'without a state'} after {_LIMIT_SEC / 60:.0f} minutes: follow "
                 "its link, then run `make bootstrap PIPELINE=1` again."
             )
         if stage != shown:
-            say(f"  {_STEPS.get(stage) or state.get('message') or stage}:\n    {state.get('actionUri', '')}")
+            log(f"  {_STEPS.get(stage) or state.get('message') or stage}:\n    {state.get('actionUri', '')}")
             shown = stage
         elif pauses % _PROGRESS_PAUSES == 0:
-            say(f"  waiting for you to follow the link ({waited:.0f} of {_LIMIT_SEC:.0f} s)")
+            log(f"  waiting for you to follow the link ({waited:.0f} of {_LIMIT_SEC:.0f} s)")
         pauses += 1
         provisioner.pause(_PAUSE_SEC)
 
@@ -110,4 +110,4 @@ def _installation(answer: str) -> dict[str, Any]:
     try:
         return dict(json.loads(answer).get("installationState") or {})
     except (ValueError, AttributeError, TypeError) as error:
-        raise Stop(f"gcloud did not describe the connection in JSON: {error}") from error
+        raise StepFailed(f"gcloud did not describe the connection in JSON: {error}") from error

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import Stop, main, say
+from pipeline.errors import StepFailed, log, main
 
 SBOM = Path(".pipeline/sbom.cdx.json")
 _UNCHANGED = "Nothing was pushed or changed."
@@ -23,14 +23,14 @@ def listed(sbom: Path) -> dict[str, str]:
     """Return the versions of the Python packages by name, from a CycloneDX list.
 
     Raises:
-        Stop: it is missing or none.
+        StepFailed: it is missing or none.
     """
     try:
         components = json.loads(sbom.read_text("utf-8"))["components"]
         packages = [item for item in components if item.get("purl", "").startswith("pkg:pypi/")]
         return {item["name"]: item["version"] for item in packages}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Stop(f"{sbom} is no list of contents ({error!r}): build the image again. {_UNCHANGED}") from error
+        raise StepFailed(f"{sbom} is no list of contents ({error!r}): build the image again. {_UNCHANGED}") from error
 
 
 def pinned(requirements: Path) -> dict[str, str]:
@@ -44,19 +44,21 @@ def _step() -> None:
     held, wanted = listed(SBOM), pinned(requirements)
     if held != wanted:
         strange = sorted(f"{name} {version}" for name, version in held.items() ^ wanted.items())
-        raise Stop(
+        raise StepFailed(
             f"the image does not hold what {requirements} says (different: {', '.join(strange)}): build it from this "
             f"commit. {_UNCHANGED}"
         )
-    say(f"contents: {len(held)} packages, as pinned")
+    log(f"contents: {len(held)} packages, as pinned")
     code = subprocess.run(["container/audit.sh"], env={**os.environ, "PYTHON": sys.executable}, check=False).returncode  # noqa: S607  # a script of this repository
     if code == 1:
-        raise Stop(
+        raise StepFailed(
             f"the image holds known vulnerabilities, listed above: raise the versions with `make requirements`. "
             f"{_UNCHANGED}"
         )
     if code:
-        raise Stop(f"nobody could say whether the image is vulnerable, see above: build again later. {_UNCHANGED}")
+        raise StepFailed(
+            f"nobody could say whether the image is vulnerable, see above: build again later. {_UNCHANGED}"
+        )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pipeline import (
     previous_template,
     releases,
     temporary_access,
+    transitions,
 )
 from pipeline.bucket import Bucket
 from pipeline.carried import Carried
@@ -95,6 +96,7 @@ class Deployment:
             StepFailed: it failed; the sentence says what runs now.
         """
         before = self.prepare()
+        transitions.check(self.stack.outputs(), self.configured)
         target = replace(before, image=image)
         bucket = Bucket(self.where.backend)
         if self.settings.branch:

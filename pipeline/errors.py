@@ -39,7 +39,3 @@ def main(step: Callable[[], None]) -> None:
     except StepFailed as reason:
         print(f"pipeline: {reason}", file=sys.stderr, flush=True)
         sys.exit(1)
-
-
-Stop = StepFailed
-say = log

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import registries
-from pipeline.errors import Stop, main, say
+from pipeline.errors import StepFailed, log, main
 
 FILES = ("cloudbuild.yaml", "cloudbuild-fleet.yaml", "Dockerfile")
 _IMAGE = re.compile(
@@ -53,12 +53,12 @@ def references(file: Path) -> list[Reference]:
     """Return every image that a build configuration or a Dockerfile names, in order.
 
     Raises:
-        Stop: the file cannot be read, or names an image in a way that cannot be rewritten.
+        StepFailed: the file cannot be read, or names an image in a way that cannot be rewritten.
     """
     try:
         text = file.read_text("utf-8")
     except OSError as error:
-        raise Stop(f"{file} cannot be read: {error.strerror}.") from error
+        raise StepFailed(f"{file} cannot be read: {error.strerror}.") from error
     matches = _in_dockerfile(file, text) if file.name == "Dockerfile" else _STEP.finditer(text)
     return sorted((_reference(file, text, match) for match in matches), key=lambda reference: reference.start)
 
@@ -67,7 +67,7 @@ def pin(files: list[Path]) -> None:
     """Write the digests of all images, or of none.
 
     Raises:
-        Stop: a digest cannot be had; no file was changed.
+        StepFailed: a digest cannot be had; no file was changed.
     """
     found = {file: references(file) for file in files}
     known: dict[tuple[str, str], set[str]] = {}
@@ -76,7 +76,7 @@ def pin(files: list[Path]) -> None:
     digests = {}
     for (name, tag), before in known.items():
         digests[name, tag] = registries.digest(name, tag)
-        say(f"pin: {name}:{tag} is {digests[name, tag]}" + (", as before" if before == {digests[name, tag]} else ""))
+        log(f"pin: {name}:{tag} is {digests[name, tag]}" + (", as before" if before == {digests[name, tag]} else ""))
     for file, those in found.items():
         text = file.read_text("utf-8")
         for reference in reversed(those):
@@ -89,13 +89,13 @@ def check(files: list[Path]) -> None:
     """Say which images have no digest.
 
     Raises:
-        Stop: there are some.
+        StepFailed: there are some.
     """
     loose = [reference for file in files for reference in references(file) if not reference.digest]
     for reference in loose:
-        say(f"{reference.file}:{reference.line}: {reference.name}:{reference.tag} is not pinned")
+        log(f"{reference.file}:{reference.line}: {reference.name}:{reference.tag} is not pinned")
     if loose:
-        raise Stop(
+        raise StepFailed(
             f"{len(loose)} images are whatever their tags mean on the day: run `make pin` where their registries can "
             "be reached, and commit what it writes."
         )
@@ -114,7 +114,9 @@ def _in_dockerfile(file: Path, text: str) -> Iterator[re.Match[str]]:
             continue
         place = arguments.get(whole[1]) if whole else match
         if place is None or "$" in place["image"]:
-            raise Stop(f"{file} names the image {image}: give it an ARG of its own, so that it can be pinned there.")
+            raise StepFailed(
+                f"{file} names the image {image}: give it an ARG of its own, so that it can be pinned there."
+            )
         places[place.start("image")] = place
     yield from places.values()
 
@@ -123,7 +125,7 @@ def _reference(file: Path, text: str, match: re.Match[str]) -> Reference:
     line = text.count("\n", 0, match.start("image")) + 1
     parts = _IMAGE.fullmatch(match["image"])
     if parts is None:
-        raise Stop(f"{file}:{line} names the image {match['image']!r}: write it as NAME:TAG or NAME:TAG@DIGEST.")
+        raise StepFailed(f"{file}:{line} names the image {match['image']!r}: write it as NAME:TAG or NAME:TAG@DIGEST.")
     start, end = match.span("image")
     return Reference(file, line, start, end, parts["name"], parts["tag"] or "latest", parts["digest"] or "")
 
@@ -136,7 +138,7 @@ def _main() -> None:
         case ["--check"]:
             check(files)
         case other:
-            raise Stop(f"the arguments are {' '.join(other)!r}: expected none, or --check.")
+            raise StepFailed(f"the arguments are {' '.join(other)!r}: expected none, or --check.")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from pipeline import commands, images
-from pipeline.answers import LEFT
-from pipeline.errors import Stop, main, say
+from pipeline.answers import ARTIFACTS
+from pipeline.errors import StepFailed, log, main
 
 _EXTRACT = Path(__file__).with_name("extract.sh")
 _COMMIT = "org.opencontainers.image.revision"
@@ -30,7 +30,7 @@ def promote(image: str, registry: str) -> str:
         registry: the other repository, HOST/PROJECT/REPOSITORY.
 
     Raises:
-        Stop: it cannot be had, is none of this project's, or would not be the same there.
+        StepFailed: it cannot be had, is none of this project's, or would not be the same there.
     """
     image = images.by_digest(image)
     target = images.moved(image, registry)
@@ -41,17 +41,17 @@ def promote(image: str, registry: str) -> str:
         tag = f"{name}:{commit(image)}-{digest[:12]}"
         result = commands.run(["gcloud", "container", "images", "add-tag", image, tag, "--quiet"])
         if result.code:
-            raise Stop(
+            raise StepFailed(
                 f"{image} cannot be copied to {tag}: {result.last_words} Your account reads the one repository and "
                 "writes the other. Nothing was deployed."
             )
         if not _holds(target):
-            raise Stop(
+            raise StepFailed(
                 f"{tag} has another digest than {image}, so that it is not what was tested: copy it as it is, "
                 f"`crane copy {image} {tag}`, and promote it again. Nothing was deployed."
             )
-    (LEFT / "digest").write_text(f"{target}\n")
-    say(f"promote: {target}")
+    (ARTIFACTS / "digest").write_text(f"{target}\n")
+    log(f"promote: {target}")
     return target
 
 
@@ -59,18 +59,18 @@ def extract(image: str) -> None:
     """Leave an image's known answers and list of contents in .pipeline, in place of any other image's.
 
     Raises:
-        Stop: the image cannot be had, or holds none.
+        StepFailed: the image cannot be had, or holds none.
     """
     if _engine("image", "inspect", image).code:
         _pull(image)
-    shutil.rmtree(LEFT, ignore_errors=True)
+    shutil.rmtree(ARTIFACTS, ignore_errors=True)
     created = _engine("create", image)
     if created.code:
-        raise Stop(f"{image} cannot be opened: {created.last_words}")
+        raise StepFailed(f"{image} cannot be opened: {created.last_words}")
     container = created.output.split()[-1]
     try:
         if subprocess.run([_EXTRACT, container], check=False).returncode:
-            raise Stop(f"{image} cannot be tested, see above. Nothing was deployed.")
+            raise StepFailed(f"{image} cannot be tested, see above. Nothing was deployed.")
     finally:
         _engine("rm", container)
 
@@ -79,18 +79,18 @@ def commit(image: str) -> str:
     """Return the commit that an image on this machine was built from, which its service says, too.
 
     Raises:
-        Stop: the image does not say.
+        StepFailed: the image does not say.
     """
     said = _engine("image", "inspect", "--format", f'{{{{index .Config.Labels "{_COMMIT}"}}}}', image).output.strip()
     if not said:
-        raise Stop(f"{image} does not say its commit ({_COMMIT}): is it one of this project's?")
+        raise StepFailed(f"{image} does not say its commit ({_COMMIT}): is it one of this project's?")
     return said
 
 
 def _pull(image: str) -> None:
     result = _engine("pull", "--quiet", image)
     if result.code:
-        raise Stop(
+        raise StepFailed(
             f"{image} cannot be pulled ({result.last_words}): does it still exist, and is Docker signed in, with "
             "`gcloud auth configure-docker HOST`? Nothing was deployed."
         )
@@ -111,7 +111,7 @@ def _docker() -> str:
 
 def _main() -> None:
     if len(sys.argv) != 3:
-        raise Stop("expected an image by digest and a repository, HOST/PROJECT/REPOSITORY.")
+        raise StepFailed("expected an image by digest and a repository, HOST/PROJECT/REPOSITORY.")
     promote(sys.argv[1], sys.argv[2])
 
 

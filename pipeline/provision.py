@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pipeline import gcloud
 from pipeline.commands import Result
-from pipeline.errors import Stop, say
+from pipeline.errors import StepFailed, log
 
 _PAUSE_SEC = 10.0
 # An API that was enabled a moment ago refuses calls, a new account is not known everywhere.
@@ -46,38 +46,38 @@ class Provisioner:
             needed: whether everything ends where it fails.
 
         Raises:
-            Stop: it fails.
+            StepFailed: it fails.
         """
         if self.dry:
-            say("+ " + shlex.join(command))
+            log("+ " + shlex.join(command))
             return
         result = self._patiently(self.change, command, also)
         if result.code and needed:
             self._stop(result)
         elif result.code:
-            say("this command failed, see above; what follows may do without it")
+            log("this command failed, see above; what follows may do without it")
 
     def ensure(self, what: str, look: Sequence[str], make: Sequence[str]) -> None:
         """Make something unless `look` finds it.
 
         Raises:
-            Stop: it cannot be made.
+            StepFailed: it cannot be made.
         """
         if not self.dry and not self._patiently(self.look, look).code:
-            say(f"{what}: is there")
+            log(f"{what}: is there")
             return
-        say(f"{what}:")
+        log(f"{what}:")
         self.run(make)
 
     def ask(self, command: Sequence[str]) -> str:
         """Return what a command answers, without blanks around it.
 
         Raises:
-            Stop: it fails.
+            StepFailed: it fails.
         """
         result = self._patiently(self.look, command)
         if result.code:
-            raise Stop(
+            raise StepFailed(
                 f"`{shlex.join(command[:4])}` failed: {gcloud.meaning(result, self.project) or result.last_words}"
             )
         return result.output.strip()
@@ -89,7 +89,7 @@ class Provisioner:
             soon = gcloud.is_off(result) or (also and result.code and also in result.errors + result.output)
             if not soon or self.clock() - began >= _PATIENCE_SEC:
                 return result
-            say(
+            log(
                 f"Google is not ready for `{shlex.join(command[:4])}` yet, as is usual in the first minutes: trying "
                 f"again in {_PAUSE_SEC:.0f} s"
             )
@@ -97,4 +97,4 @@ class Provisioner:
 
     def _stop(self, result: Result) -> NoReturn:
         reason = gcloud.meaning(result, self.project) or "this command failed, see above: mend what it says"
-        raise Stop(f"{reason}, then run `make bootstrap` again.")
+        raise StepFailed(f"{reason}, then run `make bootstrap` again.")

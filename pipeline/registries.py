@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 # What a tag may stand for: a list of an image's variants for several processors, or one image; of OCI's or Docker's own
 # kind. Who does not accept the lists is told the digest of one variant.
@@ -48,7 +48,7 @@ def digest(name: str, tag: str) -> str:
     """Return the digest that a tag stands for now.
 
     Raises:
-        Stop: the registry cannot be reached, does not know the tag, or does not say.
+        StepFailed: the registry cannot be reached, does not know the tag, or does not say.
     """
     host, repository = address(name)
     try:
@@ -59,7 +59,7 @@ def digest(name: str, tag: str) -> str:
         reason = f"{host} does not answer ({getattr(error, 'reason', error)}): try again later"
     except _Unknown as error:
         reason = str(error)
-    raise Stop(f"the digest of {name}:{tag} cannot be had. {reason}.")
+    raise StepFailed(f"the digest of {name}:{tag} cannot be had. {reason}.")
 
 
 def _ask(host: str, repository: str, tag: str) -> str:

@@ -37,6 +37,7 @@ class Settings:
         build_address: this machine's public IPv4 address, where it cannot be asked for.
         confirmed_stack: the stack that may be destroyed without a question.
         give_up: whether protected resources may go.
+        look: whether to look at the project first, also where an image runs.
         lock_wait_sec: how long to wait while somebody else changes the stack.
         lock_renew_sec: how often the holder says that it still works.
         lock_dead_sec: after which silence a holder counts as dead.
@@ -64,6 +65,7 @@ class Settings:
     build_address: str = _variable("BUILD_ADDRESS", "")
     confirmed_stack: str = _variable("YES", "")
     give_up: bool = _variable("GIVE_UP", False, "1")
+    look: bool = _variable("LOOK", False, "1")
     lock_wait_sec: float = _variable("LOCK_WAIT_SEC", 3600.0, "3600")
     lock_renew_sec: float = _variable("LOCK_RENEW_SEC", 60.0, "60")
     lock_dead_sec: float = _variable("LOCK_DEAD_SEC", 300.0, "300")

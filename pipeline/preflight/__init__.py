@@ -6,7 +6,6 @@ it beforehand. What nobody may tell is said and passed over.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from infra.settings import Settings
 from pipeline import gcloud
-from pipeline.errors import Stop, say
+from pipeline.errors import StepFailed, log
 from pipeline.preflight import domains, duration, policies, project, quotas, zones
 from pipeline.preflight.findings import Check, Finding, NotLookedAt, Questions, Resolve, Severity, skipped
 
@@ -37,15 +36,15 @@ class Report:
         """End here where a deployment cannot succeed.
 
         Raises:
-            Stop: with a sentence for each reason.
+            StepFailed: with a sentence for each reason.
         """
         if stops := self.of(Severity.STOP):
-            raise Stop("\n          ".join([*stops, "Nothing was made."]))
+            raise StepFailed("\n          ".join([*stops, "Nothing was made."]))
 
 
-def due(outputs: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether to look: before the first image, and with LOOK=1 always."""
-    return not outputs.get("image") or bool(environment.get("LOOK"))
+def due(outputs: Mapping[str, Any]) -> bool:
+    """Return whether to look by itself: before the first image."""
+    return not outputs.get("image")
 
 
 def checks(settings: Settings) -> list[tuple[str, Check]]:
@@ -78,17 +77,17 @@ def look(
         resolve: asks DNS.
     """
     questions = Questions(settings, outputs, run, resolve)
-    say(f"Looking at the project {settings.project} before anything is made; nothing is changed:")
+    log(f"Looking at the project {settings.project} before anything is made; nothing is changed:")
     with ThreadPoolExecutor(_THREADS) as threads:
         answers = [threads.submit(_answer, what, check, questions) for what, check in checks(settings)]
     report = Report(tuple(finding for answer in answers for finding in answer.result()))
     for finding in report.findings:
         # What ends it is said last.
         if finding.severity is not Severity.STOP:
-            say(f"  {finding.severity:{_WIDTH}}  {finding.sentence}")
+            log(f"  {finding.severity:{_WIDTH}}  {finding.sentence}")
     if not questions.running and not report.of(Severity.STOP):
         for line in duration.lines(settings):
-            say(line)
+            log(line)
     return report
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.settings import Settings
 from pipeline import gcloud
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 # Takes a name and a type of record, returns the records' texts, none where there is no such record.
 Resolve = Callable[[str, str], list[str]]
@@ -78,7 +78,7 @@ class Questions:
         """
         try:
             result = self.run(["gcloud", *words])
-        except Stop as reason:
+        except StepFailed as reason:
             raise NotLookedAt(str(reason)) from reason
         if gcloud.is_off(result):
             raise NotLookedAt("the API that would tell is off in this project")

@@ -14,7 +14,7 @@ import dns.rrset
 import pytest
 
 from pipeline import address
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 
 
 class NameServer(socketserver.UDPServer):
@@ -71,5 +71,5 @@ def test_a_stated_address_comes_first(server: NameServer, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("texts", [(), ("nonsense",), ("0.0.0.0/0",)], ids=["nothing", "no address", "everybody"])
 def test_anything_else_opens_no_door(texts: tuple[str, ...], server: NameServer) -> None:
     server.texts = texts
-    with pytest.raises(Stop, match="give it as BUILD_ADDRESS"):
+    with pytest.raises(StepFailed, match="give it as BUILD_ADDRESS"):
         ask(server)

@@ -9,7 +9,7 @@ import pytest
 from infra import api_names
 from infra.settings import Settings
 from pipeline import apis
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from tests.pipeline.google import DENIED, NO_BILLING, NOT_YET, Google
 
 SETTINGS = Settings("dev", "my-project", "europe-west1", allowlist=("203.0.113.7/32",))
@@ -86,7 +86,9 @@ def test_a_refusal_is_an_answer() -> None:
 def test_an_api_that_never_answers_ends_it_with_one_sentence() -> None:
     google = Google()
     google.say("managed-zones", err=NOT_YET)
-    with pytest.raises(Stop, match=r"^dns in project my-project still refuse calls after 5 minutes: run this again"):
+    with pytest.raises(
+        StepFailed, match=r"^dns in project my-project still refuse calls after 5 minutes: run this again"
+    ):
         ready(google)
     assert google.now == 300
 
@@ -109,7 +111,7 @@ def test_who_may_not_list_apis_has_all_enabled() -> None:
 def test_an_api_that_cannot_be_enabled_is_explained(said: str, sentence: str) -> None:
     google = Google()
     google.say("enable", err=said)
-    with pytest.raises(Stop, match=f"^{sentence}"):
+    with pytest.raises(StepFailed, match=f"^{sentence}"):
         ready(google)
 
 

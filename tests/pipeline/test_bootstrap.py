@@ -16,7 +16,7 @@ from infra import names
 from infra.settings import Settings
 from pipeline import bootstrap
 from pipeline.bootstrap_request import read
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from pipeline.provision import Provisioner
 from tests.conftest import REPOSITORY
 from tests.pipeline.google import DENIED, NO_BILLING, NOT_YET, Google
@@ -115,7 +115,7 @@ def test_a_dry_run_shows_every_command_and_asks_nothing(
 def test_a_bucket_of_somebody_else_is_not_written_to(full: Google, tmp_path: Path) -> None:
     """A bucket's name is the whole world's: whoever made it first could read every secret that is put there."""
     full.say("buckets", "describe", "--raw", out="666\n")
-    with pytest.raises(Stop, match=r"belongs to another project \(666, not 123\)"):
+    with pytest.raises(StepFailed, match=r"belongs to another project \(666, not 123\)"):
         make(full, tmp_path)
     assert full.asked("update") == []
     assert full.asked("pulumi") == []
@@ -123,7 +123,7 @@ def test_a_bucket_of_somebody_else_is_not_written_to(full: Google, tmp_path: Pat
 
 def test_a_bucket_of_which_nobody_says_whose_it_is_is_not_written_to(full: Google, tmp_path: Path) -> None:
     full.say("buckets", "describe", "--raw", err=DENIED)
-    with pytest.raises(Stop, match=r"`gcloud storage buckets describe` failed: .*permission"):
+    with pytest.raises(StepFailed, match=r"`gcloud storage buckets describe` failed: .*permission"):
         make(full, tmp_path)
     assert full.asked("update") == []
 
@@ -140,7 +140,7 @@ def test_the_first_call_to_an_api_is_tried_for_two_minutes(
 
 def test_an_api_that_stays_off_ends_it_after_two_minutes(empty: Google, tmp_path: Path) -> None:
     empty.say("keyrings", "create", err=NOT_YET)
-    with pytest.raises(Stop, match="this command failed, see above"):
+    with pytest.raises(StepFailed, match="this command failed, see above"):
         make(empty, tmp_path)
     assert empty.now == 120
 
@@ -166,7 +166,7 @@ def test_a_command_that_fails_is_the_last(
     words: tuple[str, str], said: str, sentence: str, empty: Google, tmp_path: Path
 ) -> None:
     empty.say(*words, err=said)
-    with pytest.raises(Stop, match=f"^{sentence}"):
+    with pytest.raises(StepFailed, match=f"^{sentence}"):
         make(empty, tmp_path)
     assert empty.now == 0
     assert set(words) <= set(empty.calls[-1])
@@ -205,12 +205,12 @@ def test_what_the_stack_says_already_need_not_be_said_again(full: Google, tmp_pa
 def test_a_wrong_setting_stops_it_before_anything(settings: dict[str, str], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "Pulumi.other.yaml").write_text("config:\n  gcp:region: us-east1\n")
     (tmp_path / "Pulumi.bad.yaml").write_text("config: [\n")
-    with pytest.raises(Stop, match=f"^{sentence}"):
+    with pytest.raises(StepFailed, match=f"^{sentence}"):
         read([], {**PLACE, **settings}, tmp_path)
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(Stop, match=r"^'--dry' is no option: there are --dry-run and --pipeline"):
+    with pytest.raises(StepFailed, match=r"^'--dry' is no option: there are --dry-run and --pipeline"):
         read(["--dry"], PLACE)
 
 

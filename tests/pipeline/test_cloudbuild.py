@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 from importlib.resources import files
@@ -14,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import door, inputs, registries, steps
-from pipeline.checkout import Place
+from pipeline import inputs, registries, steps, temporary_access
+from pipeline.checkout import StackLocation
 from tests.conftest import REPOSITORY
 
 FILE, FLEET_FILE = (REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"))
@@ -150,7 +149,7 @@ def test_no_step_has_more_time_than_the_build(build: dict[str, Any]) -> None:
 
 def test_the_image_is_tested_before_it_leaves_the_machine() -> None:
     order = list(STEPS)
-    assert order.index(steps.OUTWARDS) > max(
+    assert order.index(steps.FIRST_PUBLISHING_STEP) > max(
         order.index(gate) for gate in ("tests", "start", "answers", "load", "contents")
     )
     assert order[-1] == "rollout"
@@ -288,7 +287,7 @@ def gcloud_commands() -> list[list[str]]:
     single = {"network": "net", "serviceAccount": "me@p.iam.gserviceaccount.com"}
     found = []
     for outputs in (policy, single):
-        rule = door.rule(outputs, "dev", "203.0.113.7")
+        rule = temporary_access.rule(outputs, "dev", "203.0.113.7")
         found += [rule.create, [*rule.remove, "--quiet"]]
     where = ["group", "--region=europe-west1"]
     managed = ["compute", "instance-groups", "managed"]
@@ -300,16 +299,7 @@ def gcloud_commands() -> list[list[str]]:
     image, tag = f"europe-west1-docker.pkg.dev/p/r/i@sha256:{'0' * 64}", "europe-west1-docker.pkg.dev/p/q/i:tag"
     found += [["container", "images", "add-tag", image, tag, "--quiet"]]
     found = [[*command, "--project=my-project"] for command in found]
-    dry = subprocess.run(
-        ["pipeline/bootstrap.sh", "--dry-run"],
-        cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", "PROJECT": "my-project", "REGION": "europe-west1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found += [shlex.split(line)[2:] for line in dry.stdout.splitlines() if line.startswith("+ gcloud ")]
-    submit = steps.submission({"_STACK": "dev", "COMMIT_SHA": "0" * 40}, Place("my-project", "europe-west1"))
+    submit = steps.submission({"_STACK": "dev", "COMMIT_SHA": "0" * 40}, StackLocation("my-project", "europe-west1"))
     return [*found, submit[1:]]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import bootstrap, connection
 from pipeline.bootstrap_request import read
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from pipeline.provision import Provisioner
 from tests.pipeline.google import Google
 
@@ -76,7 +76,9 @@ def test_both_links_are_said_once_each_until_it_is_complete(google: Google, caps
 
 def test_a_link_that_nobody_follows_ends_the_wait(google: Google) -> None:
     google.say("connections", "describe", out=OAUTH)
-    with pytest.raises(Stop, match=r"^the connection github is PENDING_USER_OAUTH after 15 minutes: follow its link"):
+    with pytest.raises(
+        StepFailed, match=r"^the connection github is PENDING_USER_OAUTH after 15 minutes: follow its link"
+    ):
         make(google)
     assert google.now == 900
 

@@ -106,7 +106,7 @@ def test_the_candidate_runs_as_in_production(candidate: str, built: str) -> None
     assert found["HostConfig"]["ReadonlyRootfs"] is True
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
     assert found["HostConfig"]["NanoCpus"] == 2_000_000_000  # what the targets were written for
-    assert answers.ask(candidate, "/version")[2]["commit"] == COMMIT
+    assert answers.Service(candidate).ask("/version")[2]["commit"] == COMMIT
 
 
 def test_known_answers_are_right(candidate: str, step: Step) -> None:

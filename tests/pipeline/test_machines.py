@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import machines
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from tests.pipeline.conftest import PROJECT, REGION, Tools
 
 Machine = dict[str, Any]
@@ -74,7 +74,7 @@ def test_machines_that_the_autoscaler_adds_are_not_waited_for(tools: Tools, wait
 
 def test_a_machine_that_stays_unhealthy_is_named(tools: Tools, wait: Callable[..., Clock]) -> None:
     has(tools, "spot", machine("a"), machine("b", health="UNHEALTHY"))
-    with pytest.raises(Stop, match=r"the group spot is not healthy after 600 s: b is RUNNING, UNHEALTHY"):
+    with pytest.raises(StepFailed, match=r"the group spot is not healthy after 600 s: b is RUNNING, UNHEALTHY"):
         wait("spot")
 
 
@@ -87,16 +87,16 @@ def test_spot_machines_that_cannot_be_had_are_no_reason_to_go_back(tools: Tools,
 def test_a_fleet_without_any_machine_is_a_failure(tools: Tools, wait: Callable[..., Clock]) -> None:
     has(tools, "spot")
     has(tools, "on-demand")
-    with pytest.raises(Stop, match="the fleet has no machine after 600 s: see the log of on-demand, spot"):
+    with pytest.raises(StepFailed, match="the fleet has no machine after 600 s: see the log of on-demand, spot"):
         wait("on-demand", "spot")
 
 
 def test_a_stack_without_groups_is_a_failure(wait: Callable[..., Clock]) -> None:
-    with pytest.raises(Stop, match="the stack has no machines"):
+    with pytest.raises(StepFailed, match="the stack has no machines"):
         wait()
 
 
 def test_gcloud_that_answers_nonsense_is_a_failure(tools: Tools, wait: Callable[..., Clock]) -> None:
     tools.say("list-instances", out="WARNING: nothing")
-    with pytest.raises(Stop, match="did not answer in JSON"):
+    with pytest.raises(StepFailed, match="did not answer in JSON"):
         wait("spot")

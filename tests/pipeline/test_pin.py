@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from pipeline import pin, registries
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import complaint, python, run
 from tests.pipeline.registry import LIST, MANIFEST, Registry, started
@@ -277,7 +277,7 @@ class TestNothingIsWritten:
     ) -> None:
         handler = type("This", (Refusing,), {"status": status, "challenge": challenge})
         host = listen(serve, handler)
-        with pytest.raises(Stop, match="cannot be had") as stopped:
+        with pytest.raises(StepFailed, match="cannot be had") as stopped:
             registries.digest(f"{host}/a", "1")
         assert f"{host} {reason}" in str(stopped.value)
 
@@ -295,7 +295,7 @@ class TestNothingIsWritten:
     )
     def test_an_image_that_cannot_be_rewritten(self, line: str, sentence: str, tmp_path: Path) -> None:
         (tmp_path / "Dockerfile").write_text(f"{line}\n")
-        with pytest.raises(Stop) as stopped:
+        with pytest.raises(StepFailed) as stopped:
             pin.references(tmp_path / "Dockerfile")
         assert sentence in str(stopped.value)
 

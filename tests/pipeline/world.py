@@ -68,7 +68,7 @@ class World:
         self.environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
 
     def close(self) -> None:
-        """Stop answering."""
+        """StepFailed answering."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import preflight
-from pipeline.errors import Stop
+from pipeline.errors import StepFailed
 from pipeline.preflight.findings import Severity
 from tests.pipeline.google import DENIED, NOT_YET, Google
 from tests.pipeline.preflight.support import IN_REGION, OUTPUTS, PROD, SETTINGS, SINGLE, limits, look, no_records, only
@@ -56,7 +56,7 @@ def test_an_answer_of_an_unknown_form_ends_nothing(google: Google) -> None:
 def test_a_question_that_does_not_end_ends_nothing(google: Google) -> None:
     def hanging(command: Any) -> Any:
         if "billing" in command:
-            raise Stop("`gcloud billing projects describe` did not end within 60 s.")
+            raise StepFailed("`gcloud billing projects describe` did not end within 60 s.")
         return google(command)
 
     report = preflight.look(SETTINGS, {}, hanging, no_records)
@@ -66,7 +66,7 @@ def test_a_question_that_does_not_end_ends_nothing(google: Google) -> None:
 def test_each_reason_to_stop_is_a_sentence_and_nothing_is_made(google: Google) -> None:
     google.say("billing", out={"billingAccountName": "", "billingEnabled": False})
     google.say("regions", "describe", out=limits(IN_REGION, E2_CPUS=0))
-    with pytest.raises(Stop) as stopped:
+    with pytest.raises(StepFailed) as stopped:
         look(google).raise_if_stopped()
     first, second, last = str(stopped.value).split("\n")
     assert first.startswith("billing is off in the project my-project: link an open account with `gcloud billing")
@@ -76,19 +76,9 @@ def test_each_reason_to_stop_is_a_sentence_and_nothing_is_made(google: Google) -
     assert last.strip() == "Nothing was made."
 
 
-@pytest.mark.parametrize(
-    ("outputs", "environment", "due"),
-    [
-        ({}, {}, True),
-        ({"registry": "x", "image": ""}, {}, True),
-        (OUTPUTS, {}, False),
-        (OUTPUTS, {"LOOK": "1"}, True),
-    ],
-)
-def test_it_looks_before_the_first_image_and_when_asked(
-    outputs: dict[str, Any], environment: dict[str, str], due: bool
-) -> None:
-    assert preflight.due(outputs, environment) is due
+@pytest.mark.parametrize(("outputs", "due"), [({}, True), ({"registry": "x", "image": ""}, True), (OUTPUTS, False)])
+def test_it_looks_before_the_first_image(outputs: dict[str, Any], due: bool) -> None:
+    assert preflight.due(outputs) is due
 
 
 def test_the_first_deployment_is_told_in_minutes_and_that_they_are_estimated(

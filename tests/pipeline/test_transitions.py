@@ -1,0 +1,35 @@
+"""Changes that would put the service out of reach are refused beforehand, with the way around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.settings import Settings
+from pipeline import transitions
+from pipeline.errors import StepFailed
+
+HTTPS = Settings("dev", "my-project", "europe-west1", https=True, domains=("classify.example.com",))
+
+
+def running(certificates: str) -> dict[str, Any]:
+    return {"image": "registry/classifier@sha256:0", "certificates": certificates}
+
+
+def test_certificates_by_dns_are_prepared_before_they_are_used() -> None:
+    with pytest.raises(StepFailed, match="set it to both, `make up`") as refused:
+        transitions.check(running("load-balancer"), replace(HTTPS, certificates="dns"))
+    assert str(refused.value).endswith("Nothing was changed.")
+    transitions.check(running("load-balancer"), replace(HTTPS, certificates="both"))
+    transitions.check(running("both"), replace(HTTPS, certificates="dns"))
+    transitions.check({}, replace(HTTPS, certificates="dns"))
+
+
+@pytest.mark.parametrize(("redirect_http", "told"), [(True, True), (False, False)])
+def test_https_without_a_certificate_is_told(
+    redirect_http: bool, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transitions.check(running(""), replace(HTTPS, redirect_http=redirect_http))
+    assert ("redirectHttp" in capsys.readouterr().out) is told
