@@ -19,8 +19,7 @@ SETTINGS = {"COMMIT": COMMIT, "MODEL": "official", "REGISTRY": REGISTRY, "REPOSI
 
 @pytest.fixture
 def folder(checkout: Path, tools: Tools) -> Path:
-    for name in ("container", "requirements"):
-        shutil.copytree(REPOSITORY / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "requirements", checkout / "requirements")
     shutil.copy(REPOSITORY / "Dockerfile", checkout)
     shutil.copy(tools.folder / "gcloud", tools.folder / "docker")
     return checkout

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import inputs, registries, steps, temporary_access
+from pipeline import import_ids, inputs, registries, settings, steps, temporary_access
 from pipeline.checkout import StackLocation
 from tests.conftest import REPOSITORY
+from tests.pipeline.test_gcloud import READER
 
 FILE, FLEET_FILE = (REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"))
 BUILD, FLEET_BUILD = (yaml.safe_load(file.read_text("utf-8")) for file in (FILE, FLEET_FILE))
@@ -80,9 +81,10 @@ def test_a_build_that_makes_no_image_promises_none() -> None:
 
 @BOTH
 def test_an_update_has_time_to_wait_and_to_go_there_and_back(build: dict[str, Any]) -> None:
-    """A rollout waits an hour for another to end, and the program refuses settings whose update takes more than one."""
+    """A rollout waits for another to end, and the program refuses settings whose update takes more than an hour."""
     (rollout,) = (step for step in build["steps"] if step["id"] == "rollout")
-    assert int(rollout["timeout"].removesuffix("s")) >= (60 + 2 * 60 + 15) * 60
+    waits_sec = settings.Settings().lock_wait_sec
+    assert int(rollout["timeout"].removesuffix("s")) >= waits_sec + (2 * 60 + 15) * 60
 
 
 @BOTH
@@ -250,12 +252,20 @@ def gcloud_root() -> Path:
     return Path(program).resolve().parents[1]
 
 
+def gcloud_python(root: Path) -> str:
+    bundled = root / "platform" / "bundledpythonunix" / "bin" / "python3"
+    return str(bundled) if bundled.exists() else "python3"
+
+
+def gcloud_environment(root: Path) -> dict[str, str]:
+    return {"PYTHONPATH": f"{root / 'lib'}:{root / 'lib' / 'third_party'}", "PATH": "/usr/bin:/bin"}
+
+
 def load_with_gcloud(file: Path) -> subprocess.CompletedProcess[str]:
     root = gcloud_root()
-    bundled = root / "platform" / "bundledpythonunix" / "bin" / "python3"
     return subprocess.run(
-        [bundled if bundled.exists() else "python3", "-c", LOADER, file],
-        env={"PYTHONPATH": f"{root / 'lib'}:{root / 'lib' / 'third_party'}", "PATH": "/usr/bin:/bin"},
+        [gcloud_python(root), "-c", LOADER, file],
+        env=gcloud_environment(root),
         capture_output=True,
         text=True,
         check=False,
@@ -282,37 +292,58 @@ def test_gcloud_refuses_a_misspelt_field(tmp_path: Path) -> None:
 
 
 def gcloud_commands() -> list[list[str]]:
-    """Every form of command that the pipeline gives to gcloud."""
+    """Every form of command that a rollout gives to gcloud; test_gcloud.py has those that come before any."""
     policy = {"securityPolicy": "policy"}
     single = {"network": "net", "serviceAccount": "me@p.iam.gserviceaccount.com"}
     found = []
     for outputs in (policy, single):
         rule = temporary_access.rule(outputs, "dev", "203.0.113.7")
         found += [rule.create, [*rule.remove, "--quiet"]]
-    where = ["group", "--region=europe-west1"]
+    group = ["group", "--region=europe-west1"]
     managed = ["compute", "instance-groups", "managed"]
-    found += [[*managed, "wait-until", *where, "--version-target-reached", "--timeout=60"]]
-    found += [[*managed, "list-instances", *where, "--format=json"]]
+    found += [[*managed, command, *group, "--format=json"] for command in ("describe", "list-instances")]
+    found += [[*managed, "rolling-action", "start-update", *group, "--version=template=old", "--quiet"]]
+    found += [["compute", "ssl-certificates", "list", "--global", "--format=json"]]
+    found += [["certificate-manager", "certificates", "list", "--location=global", "--format=json"]]
     found += [["secrets", "versions", "access", "latest", "--secret=name"]]
-    found += [["artifacts", "docker", "images", "describe", "europe-west1-docker.pkg.dev/p/r/i@sha256:" + "0" * 64]]
-    found += [["storage", "ls", "gs://some-bucket/"]]
-    image, tag = f"europe-west1-docker.pkg.dev/p/r/i@sha256:{'0' * 64}", "europe-west1-docker.pkg.dev/p/q/i:tag"
-    found += [["container", "images", "add-tag", image, tag, "--quiet"]]
+    registry, other = (f"europe-west1-docker.pkg.dev/p/{name}" for name in ("r", "q"))
+    image = f"{registry}/classifier@sha256:{'0' * 64}"
+    found += [["artifacts", "docker", "images", "describe", image]]
+    found += [["artifacts", "docker", "images", "list", registry, "--format=json"]]
+    found += [["container", "images", "add-tag", image, f"{other}/classifier:tag", "--quiet"]]
+    values = {"zone": "europe-west1-b", "billingAccount": "012345-6789AB-CDEF01"}
+    for kind in import_ids.KINDS.values():
+        if isinstance(kind, import_ids.ByTitle):
+            words = [import_ids.fill(word, values, "my-project", "europe-west1") for word in kind.command]
+            found += [[*words, "--format=json", "--quiet"]]
+        elif isinstance(kind, import_ids.ById) and kind.removal:
+            words = [import_ids.fill(word, values, "my-project", "europe-west1") for word in kind.removal]
+            scope = [word for word in words if word.startswith("--")]
+            found += [[*(word for word in words if word not in scope), "delete", "name", *scope, "--quiet"]]
     found = [[*command, "--project=my-project"] for command in found]
-    submit = steps.submission({"_STACK": "dev", "COMMIT_SHA": "0" * 40}, StackLocation("my-project", "europe-west1"))
-    return [*found, submit[1:]]
+    lock = "gs://some-bucket/rollout/dev/lock.json"
+    found += [["storage", "cat", f"{lock}#1"], ["storage", "objects", "describe", lock, "--format=value(generation)"]]
+    found += [["storage", "cp", "object.json", lock, "--if-generation-match=0", "--quiet"]]
+    found += [["storage", "rm", lock, "--if-generation-match=1", "--quiet"]]
+    where = StackLocation("my-project", "europe-west1")
+    return [*found, steps.submission({"_STACK": "dev", "COMMIT_SHA": "0" * 40}, where)[1:]]
 
 
-@pytest.mark.parametrize("command", gcloud_commands(), ids=" ".join)
-def test_gcloud_knows_every_command_that_it_is_given(command: list[str], tmp_path: Path) -> None:
-    """Arguments are read before credentials are looked for, of which a test has none."""
-    gcloud_root()
+def test_gcloud_knows_every_command_that_it_is_given(tmp_path: Path) -> None:
+    """Arguments are read (2 where they are wrong) before credentials are looked for (1), of which a test has none."""
+    root = gcloud_root()
     result = subprocess.run(
-        ["gcloud", *command],
+        [gcloud_python(root), "-c", READER],
+        input=json.dumps([*gcloud_commands(), ["storage", "objects", "describe"]]),
         cwd=REPOSITORY,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(tmp_path), "HOME": str(tmp_path)},
+        env={**gcloud_environment(root), "CLOUDSDK_CONFIG": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "do not currently have an active account" in result.stderr, result.stderr
+    assert result.returncode == 0, result.stderr[-2000:]
+    *codes, last = json.loads(result.stdout.rpartition("codes ")[2])
+    unknown = [command for command, code in zip(gcloud_commands(), codes, strict=True) if code != 1]
+    assert unknown == [], result.stderr
+    assert result.stderr.count("do not currently have an active account") == len(codes)
+    assert last == 2, "the test can fail"

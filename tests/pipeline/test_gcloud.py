@@ -59,8 +59,9 @@ def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[s
 
 # One process for all commands: starting gcloud takes longer than reading a command.
 READER = """
-import json, sys
+import json, os, sys
 from googlecloudsdk import gcloud_main
+answer = os.dup(1)  # some commands close standard output when they are done
 cli = gcloud_main.CreateCLI([])
 codes = []
 for command in json.load(sys.stdin):
@@ -69,7 +70,8 @@ for command in json.load(sys.stdin):
         codes.append(0)
     except SystemExit as end:
         codes.append(end.code)
-print("codes", json.dumps(codes))
+os.write(answer, ("codes " + json.dumps(codes)).encode())
+os._exit(0)
 """
 
 
