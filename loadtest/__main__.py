@@ -1,7 +1,7 @@
 """The command line: `python -m loadtest run | rate | compare | worker`.
 
 Exit codes: 0 every target is met; 1 a target is missed; 2 wrong usage, no service, another service, no pictures, or a
-target file that makes no sense; 130 interrupted.
+target file that makes no sense; 3 targets are missed, all of them times that are too long; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_MISSED = 1
 EXIT_USAGE = 2
+EXIT_LATE = 3
 EXIT_INTERRUPTED = 130
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -123,20 +124,24 @@ def cli() -> None:
 @click.option("--web", is_flag=True, help="Wait to be started in Locust's page, and show the test there.")
 @click.option("--web-port", default=8089, show_default=True, type=click.IntRange(1, 65535))
 def run(scenario: str, target_file: Path, web: bool, web_port: int, **options: Any) -> None:
-    """Run a scenario, hold it against its targets, write the report."""
+    """Run a scenario, hold it against its targets, write the report.
+
+    Ends with 0 if every target is met; with 1 if one is missed; with 3 if all that are missed are times, known and too
+    long; with 2 if nothing could be judged.
+    """
     wishes = Wishes(**{name: options.pop(name) for name in Wishes.__dataclass_fields__})
     found = make(scenario, wishes)
     chosen = targets.choose(target_file, scenario)
     from loadtest import running
 
     settings = _options(**options)
-    met = (
+    result = (
         running.in_the_page(settings, found, chosen, target_file, web_port)
         if web
         else running.once(settings, found, chosen, target_file)
     )
-    if not met:
-        raise SystemExit(EXIT_MISSED)
+    if not result["met"]:
+        raise SystemExit(EXIT_LATE if result["only_late"] else EXIT_MISSED)
 
 
 @cli.command()

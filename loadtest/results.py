@@ -64,6 +64,7 @@ def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditi
     result = {
         "format": FORMAT,
         "met": all(verdict.met for verdict in verdicts),
+        "only_late": only_late(verdicts),
         "verdicts": [verdict_dict(verdict) for verdict in verdicts],
         "scenario": scenario.to_dict(),
         "mix": dict(plan.mix),
@@ -100,6 +101,15 @@ def judge(rows: Rows, scenario: Scenario, targets: list[Target], knee_per_sec: f
         return figures.compute(rows, scenario, numbers[phase] if phase else None, kind)
 
     return check(targets, look, knee_per_sec)
+
+
+def only_late(verdicts: list[Verdict]) -> bool:
+    """Return whether something is missed, and nothing but times: all that was asked was answered as it should be.
+
+    How long answers take depends on the network and the machine that asks, too; what they are does not.
+    """
+    missed = [verdict for verdict in verdicts if not verdict.met]
+    return bool(missed) and all(verdict.late for verdict in missed)
 
 
 def verdict_dict(verdict: Verdict) -> dict[str, Any]:

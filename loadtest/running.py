@@ -22,18 +22,19 @@ from loadtest.session import Session
 from loadtest.targets import Target
 
 
-def once(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> bool:
-    """Run a scenario once; returns whether it met its targets."""
+def once(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> dict[str, Any]:
+    """Run a scenario once; returns its result."""
     with bench(options, _what(scenario)) as found:
         found.progress.say(f"{scenario.name}: {scenario.purpose}")
         before = found.process()
         sent = found.driver.run(found.plan(scenario))
-        met: bool = report_on(found, sent, before, targets, target_file)["met"]
-        return met
+        return report_on(found, sent, before, targets, target_file)
 
 
-def in_the_page(options: Options, scenario: Scenario, targets: list[Target], target_file: Path, port: int) -> bool:
-    """Serve Locust's page until Ctrl-C; each start there is a run. Returns whether the last one met its targets.
+def in_the_page(
+    options: Options, scenario: Scenario, targets: list[Target], target_file: Path, port: int
+) -> dict[str, Any]:
+    """Serve Locust's page until Ctrl-C; each start there is a run. Returns the last one's result.
 
     Raises:
         LoadTestError: the port is taken.
@@ -41,7 +42,7 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
     """
     with bench(options, _what(scenario)) as found:
         found.driver.prepare(found.plan(scenario))
-        last: list[bool] = []
+        last: list[dict[str, Any]] = []
         before: list[dict[str, float]] = []
         events = found.driver.environment.events
 
@@ -50,7 +51,7 @@ def in_the_page(options: Options, scenario: Scenario, targets: list[Target], tar
                 click.echo("Stopped in the page before its end: not judged.")
                 before.clear()
                 return
-            last.append(report_on(found, found.driver.finish(), before.pop(), targets, target_file)["met"])
+            last.append(report_on(found, found.driver.finish(), before.pop(), targets, target_file))
 
         events.test_start.add_listener(lambda **_: before.append(found.process()))
         # Also fired when a test that was never started ends.
@@ -86,7 +87,7 @@ def _what(scenario: Scenario) -> str | None:
     return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
 
 
-def _add_report(page: Any, found: Bench, runs: list[bool]) -> None:
+def _add_report(page: Any, found: Bench, runs: list[dict[str, Any]]) -> None:
     """Show the last report at /loadtest of Locust's page."""
     file = found.options.output / HTML
 

@@ -16,7 +16,8 @@ def headline(result: dict[str, Any]) -> str:
         return {1: "The target is met", 2: "Both targets are met"}.get(
             len(verdicts), f"All {len(verdicts)} targets are met"
         )
-    return f"{missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed"
+    sentence = f"{missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed"
+    return f"{sentence}, times alone" if result.get("only_late") else sentence
 
 
 def load_in_words(result: dict[str, Any]) -> str:

@@ -72,6 +72,11 @@ class Verdict:
     met: bool
     why: str = ""
 
+    @property
+    def late(self) -> bool:
+        """Return whether it is a time that is known and too long; one that is not known says nothing of the pace."""
+        return not self.met and self.target.metric in PERCENTILES and not self.why
+
     def __str__(self) -> str:
         found = "nothing" if self.measured is None else text(self.target.metric, self.measured)
         return f"{self.target.name}: {found}, target {self.target.condition}" + (f" ({self.why})" if self.why else "")

@@ -241,6 +241,15 @@ class TestScripted:
         errors = {error["reason"]: error["count"] for error in results(tmp_path)["errors"]}
         assert errors == {"500 internal-error": 5, "200 without predictions": 5}
 
+    def test_times_alone_end_with_3(self, tmp_path: Path) -> None:
+        """Who calls can tell them from errors: the network and this machine have a share in them."""
+        with serving() as server:
+            ended = self.run(server.url, tmp_path, "--rate", 60, "--seconds", 1, table=LENIENT + 'p95_ms = "< 0.1"\n')
+            few = self.run(server.url, tmp_path, "--rate", 5, "--seconds", 1, table=LENIENT + 'p95_ms = "< 0.1"\n')
+        assert few.code == 1, few.complained
+        assert ended.code == 3, ended.complained
+        assert ended.said.startswith("1 OF 4 TARGETS IS MISSED, TIMES ALONE")
+
     def test_clients_of_a_closed_loop_wait_for_their_answers(self, tmp_path: Path) -> None:
         def script(number: int) -> Answer:
             time.sleep(0.1)

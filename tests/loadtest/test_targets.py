@@ -111,6 +111,27 @@ def test_a_knee_that_is_not_there_is_a_miss() -> None:
     assert results.judge(rows, SCENARIO, wanted, 20.0)[0].met
 
 
+# So many good answers of so many milliseconds, and five of what else: are times alone missed?
+ALONE = {
+    "nothing": (300, 30.0, None, False),
+    "a time": (300, 40.0, None, True),
+    "every time": (300, 400.0, None, True),
+    "a time, and failures": (300, 40.0, FAILED, False),
+    "a time, and refusals": (300, 40.0, REFUSED, False),
+    "failures": (300, 30.0, FAILED, False),
+    "a time, and one that is not known": (100, 40.0, None, False),
+    "times that are not known": (3, 1.0, None, False),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_times_alone_are_told_from_everything_else(case: str) -> None:
+    """A time that is not known is none that is too long: too few good answers may be why."""
+    count, latency_ms, other, alone = ALONE[case]
+    others = [("small", 1, 1.0, other)] * 5 if other else []
+    assert results.only_late(judge(rows_of(*[("small", 1, latency_ms, GOOD)] * count, *others))) is alone
+
+
 def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> None:
     verdicts = judge(rows_of(*[("small", 1, 40, GOOD)] * 300))
     result = {
