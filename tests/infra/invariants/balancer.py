@@ -100,7 +100,7 @@ def sporadic_502_from_closed_connections(deployment: Deployment) -> Iterator[str
 
 @prevents
 def balancer_gives_up_before_the_service_answers(deployment: Deployment) -> Iterator[str]:
-    """So that clients get the service's own 504 with a reason, also when their machine is being taken away."""
+    """So that clients get the service's own refusal with its reason, also when their machine is being taken away."""
     for backend in deployment.of("compute.BackendService"):
         for group in groups_behind(deployment, backend):
             longest = int(machine.of(template_of(deployment, group)).environment["REQUEST_TIMEOUT_SEC"])
