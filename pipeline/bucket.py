@@ -7,6 +7,7 @@ that it was not the first.
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,12 @@ class Bucket:
             file.write_text(text, "utf-8")
             condition = [] if generation is None else [f"--if-generation-match={generation}"]
             result = run(["gcloud", "storage", "cp", str(file), self.url(name), *condition, "--quiet"], quiet=True)
+        if _missing(result):
+            # Not the object, which need not be there: gcloud looks at the folder first, and says it of the bucket.
+            raise StepFailed(
+                f"the state bucket {self.address} does not exist: run `make bootstrap`, or correct gcp:project in the "
+                "stack's file."
+            )
         self._refuse(name, result)
         if written := self._generation(name):
             return written
@@ -95,7 +102,14 @@ class Bucket:
                 f"{self.url(name)} cannot be looked for: run `make bootstrap`, or let this account read the bucket "
                 f"(docs/pipeline.md). gcloud says: {result.last_words}"
             )
-        return "" if result.code else result.output.strip()
+        generation = "" if result.code else result.output.strip()
+        if not result.code and not generation.isdecimal():
+            # Nothing would pass for an object that is not there, a warning for one that always changes.
+            raise StepFailed(
+                f"gcloud says {generation[:80]!r} where it should say the number of a generation: see why with "
+                f"`{shlex.join(command)}`."
+            )
+        return generation
 
     def _refuse(self, name: str, result: Result) -> None:
         if not result.code:

@@ -6,17 +6,20 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from pipeline.errors import StepFailed, log
 
-_T = TypeVar("_T")
+# The exit code of what Ctrl-C has ended, as shells have it.
+INTERRUPTED = 128 + signal.SIGINT
 # What runs at this moment, for whoever must end it.
-_running: set[subprocess.Popen[str]] = set()
+_running: set[subprocess.Popen[Any]] = set()
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,20 @@ class Result:
         return (told or lines or ["no reason given"])[0 if told else -1]
 
 
-def run_interactive(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a program that talks to the person at this terminal; returns its exit code."""
+def run_interactive(command: Sequence[str], environment: Mapping[str, str], *, quiet: bool = False) -> int:
+    """Run a program that has this terminal, with the person at it; returns its exit code.
+
+    Ctrl-C reaches the program too, which may need minutes to end well: it is waited for, and never killed.
+    """
     program = require(command[0])
-    log("+ " + shlex.join(command))
-    with subprocess.Popen([program, *command[1:]], env={**os.environ, **environment}, text=True) as process:
-        return _attended(process, process.wait)
+    if not quiet:
+        log("+ " + shlex.join(command))
+    with (
+        _interrupts() as interrupts,
+        subprocess.Popen([program, *command[1:]], env={**os.environ, **environment}) as process,
+    ):
+        _attend(process)
+    return process.returncode or (INTERRUPTED if interrupts else 0)
 
 
 def run(
@@ -76,12 +87,15 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Ctrl-C and a terminal that is closed reach this process alone, which then ends the program once: at a second
+        # signal pulumi drops the call that it is in, and at a hang-up too (its cancellation_scope.go).
+        process_group=0,
     ) as process:
         # Ended by a signal that it can answer: pulumi then waits for the call that runs, and releases its lock.
         watch = threading.Timer(limit_sec, process.terminate)
         watch.start()
         try:
-            output, errors = _attended(process, lambda: _read(process, quiet, on_output))
+            output, errors = _read(process, quiet, on_output)
             # A timer that has gone off is no longer alive, and neither is one that could not start.
             late = not watch.is_alive()
         finally:
@@ -123,29 +137,47 @@ def require(name: str) -> str:
     raise StepFailed(f"{name} is not installed: docs/pipeline.md says what a laptop needs.")
 
 
-def _attended(process: subprocess.Popen[str], wait: Callable[[], _T]) -> _T:
-    """Wait for a program; it is ended with us, and waited for then too."""
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Take no notice of Ctrl-C but to count it, while a program has the terminal; it gets the same signal."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _attend(process: subprocess.Popen[Any]) -> None:
+    """Wait for a program's end; it is ended with us, and waited for then too."""
     _running.add(process)
     try:
-        return wait()
+        process.wait()
     except BaseException:
         process.terminate()
+        process.wait()
         raise
     finally:
         _running.discard(process)
 
 
 def _read(process: subprocess.Popen[str], quiet: bool, on_output: Callable[[str], object] | None) -> tuple[str, str]:
-    """Return both streams, read side by side, so that neither fills its pipe and stops the program."""
-    assert process.stdout is not None  # noqa: S101  # both are pipes
-    assert process.stderr is not None  # noqa: S101
-    errors: list[str] = []
-    other = threading.Thread(target=_follow, args=(process.stderr, errors, quiet, None), daemon=True)
-    other.start()
+    """Return both streams, read side by side, so that neither fills its pipe and stops the program.
+
+    By threads, which go on while a program that was ended says its last words: it would die of a pipe that nobody
+    reads.
+    """
     output: list[str] = []
-    _follow(process.stdout, output, quiet, on_output)
-    other.join()
-    process.wait()
+    errors: list[str] = []
+    streams = ((process.stdout, output, quiet, on_output), (process.stderr, errors, quiet, None))
+    readers = [threading.Thread(target=_follow, args=stream, daemon=True) for stream in streams]
+    for reader in readers:
+        reader.start()
+    try:
+        _attend(process)
+    finally:
+        for reader in readers:
+            reader.join()
     return "".join(output), "".join(errors)
 
 

@@ -39,3 +39,6 @@ def main(step: Callable[[], None]) -> None:
     except StepFailed as reason:
         print(f"pipeline: {reason}", file=sys.stderr, flush=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("pipeline: ended by Ctrl-C; run it again to go on.", file=sys.stderr, flush=True)
+        sys.exit(130)

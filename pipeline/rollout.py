@@ -107,6 +107,7 @@ def destroy(given: Settings) -> None:
         by_hand.destroy(deployment)
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ACTIONS: dict[str, Callable[[Settings], None]] = {
     "preview": preview,
     "deploy": deploy,
@@ -144,8 +145,11 @@ def _image(given: Settings) -> str:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    # So that Pulumi ends what it is at, access is withdrawn and the lock given back when a build is cancelled.
-    log(f"rollout: ended by signal {number}, tidying up")
+    # So that Pulumi ends what it is at, access is withdrawn and the lock given back when a build is cancelled or a
+    # person presses Ctrl-C. Once: what tidies up is not ended in the middle.
+    for other in _SIGNALS:
+        signal.signal(other, lambda *_: None)
+    log(f"rollout: ended by signal {number}, tidying up, which may take some minutes: wait")
     raise SystemExit(128 + number)
 
 
@@ -158,6 +162,6 @@ def _step() -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, _end)
     main(_step)

@@ -223,10 +223,14 @@ class Stack:
         Raises:
             StepFailed: the state cannot be written.
         """
+        chosen = list(urns)
+        # Without any, Pulumi asks a person which one, and fails where there is none (its state_unprotect.go).
+        if not chosen:
+            return
         self.confirm()
         workspace = self._stack.workspace
         environment = dict(workspace.env_vars)
-        workspace.cli_api.state_unprotect(*urns, stack=self.name, cwd=workspace.work_dir, additional_env=environment)
+        workspace.cli_api.state_unprotect(*chosen, stack=self.name, cwd=workspace.work_dir, additional_env=environment)
 
     def destroy(self) -> None:
         """Remove all resources, having looked at each.
@@ -242,13 +246,19 @@ class Stack:
         """Run `pulumi up` for a person, who sees what would change and says yes.
 
         Raises:
+            Interrupted: it was killed, perhaps in the middle.
             StepFailed: it failed, or the answer was no.
         """
         self.confirm()
         with configuration_file(self.name, carried, wait=wait) as file:
             command = ["pulumi", "up", "--stack", self.name, "--config-file", file]
-            if run_interactive(command, Backend(self.name, self.backend).environment):
-                raise StepFailed("nothing more was changed, see above.")
+            code = run_interactive(command, Backend(self.name, self.backend).environment)
+        if code < 0:
+            # As above: it has left its lock.
+            self.cancel()
+            raise Interrupted(f"Pulumi was ended by signal {-code}: run `make up STACK={self.name}` again, to mend it.")
+        if code:
+            raise StepFailed("nothing more was changed, see above.")
 
     @cached_property
     def _stack(self) -> automation.Stack:

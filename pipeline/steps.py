@@ -10,7 +10,6 @@ machine, where its tools are installed; the candidate is reached by a published 
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -74,7 +73,8 @@ def run(steps: list[Step], overrides: Mapping[str, str]) -> None:
     for number, step in enumerate(steps, 1):
         log(f"== {number}/{len(steps)} {step.id}")
         began = time.monotonic()
-        code = subprocess.run(step.command, env={**os.environ, **step.environment, **overrides}, check=False).returncode
+        # Not by subprocess.run, which kills a program a quarter of a second after Ctrl-C, with Pulumi at work in it.
+        code = commands.run_interactive(step.command, {**step.environment, **overrides}, quiet=True)
         log(f"== {step.id}: {'done' if code == 0 else 'failed'} after {time.monotonic() - began:.0f} s")
         if code:
             rest = ", ".join(later.id for later in steps[number:]) or "none"
@@ -115,8 +115,9 @@ def submit(values: Mapping[str, str]) -> None:
     """
     configured = checkout.stack_settings(values["_STACK"])
     command = submission(values, checkout.location(values["_STACK"]), configured.build_region)
-    if commands.run(command).code:
-        raise StepFailed("the build failed, see above.")
+    # A build may take five hours and wait for one (cloudbuild.yaml).
+    if commands.run_interactive(command, {}):
+        raise StepFailed("the build failed, or is no longer followed, see above.")
 
 
 def submission(values: Mapping[str, str], where: checkout.StackLocation, build_region: str = "") -> list[str]:

@@ -150,6 +150,8 @@ class Pulumi:
                 self.locks.clear()
                 return 0, "", ""
             case "state.unprotect":
+                if not any(word.startswith("urn:") for word in words):
+                    return 255, "", "error: missing required argument in non-interactive mode: resource URN\n"
                 for item in self.resources:
                     item.protect = item.protect and item.urn not in words
                 return 0, "", ""
