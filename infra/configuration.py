@@ -24,6 +24,34 @@ class SettingError(ValueError):
     """A configuration that cannot be used; the message has a line for each mistake, with its remedy."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes a date for the text that it is, as Pulumi does."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def stack_file(file: Path) -> dict[str, Any]:
+    """Return what a stack's file says; under "config" there is a table, perhaps an empty one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SettingError: it is damaged.
+    """
+    try:
+        document = yaml.load(file.read_text("utf-8"), _Loader) or {}  # noqa: S506  # a SafeLoader
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"{file.name} is no configuration of Pulumi: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict) or not isinstance(document.setdefault("config", {}) or {}, dict):
+        raise SettingError(f"{file.name} is no configuration of Pulumi: expected `config:` with the settings below it")
+    return {**document, "config": document["config"] or {}}
+
+
 def from_config(config: Mapping[str, str], *, stack: str, project: str, region: str) -> Settings:
     """Read and check all settings.
 
@@ -69,12 +97,8 @@ def load(folder: Path, stack: str, **carried: str) -> Settings:
         FileNotFoundError: there is no such file.
         SettingError: the file is damaged, or what it says cannot be used.
     """
-    file = folder / f"Pulumi.{stack}.yaml"
-    try:
-        config = yaml.safe_load(file.read_text("utf-8")).get("config") or {}
-        given = {str(name): _text(value) for name, value in config.items()}
-    except (yaml.YAMLError, AttributeError) as error:
-        raise SettingError(f"{file.name} is no configuration of Pulumi: {error}") from error
+    config = stack_file(folder / f"Pulumi.{stack}.yaml")["config"]
+    given = {str(name): _text(value) for name, value in config.items()}
     prefix = f"{names.PULUMI_PROJECT}:"
     own = {name.removeprefix(prefix): text for name, text in given.items() if name.startswith(prefix)}
     return from_config(

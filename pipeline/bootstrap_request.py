@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from infra import names
+from infra import configuration, names
 from pipeline.errors import StepFailed
 
 _EXAMPLE = "as in make bootstrap PROJECT=my-project-123 REGION=europe-west1"
@@ -78,8 +76,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str], folder: Path 
         values["REGION"],
         stack,
         ranges,
-        bool(given.get("DRY_RUN")),
-        bool(given.get("PIPELINE")),
+        _flag("DRY_RUN", given.get("DRY_RUN", "")),
+        _flag("PIPELINE", given.get("PIPELINE", "")),
         settings,
         key_so_far,
     )
@@ -88,12 +86,18 @@ def read(arguments: Sequence[str], environment: Mapping[str, str], folder: Path 
 def _stack_file(file: Path) -> tuple[dict[str, Any], str]:
     """Return the settings in a stack's file and its key; mistakes in the settings are for `make up` to name."""
     try:
-        content = yaml.safe_load(file.read_text("utf-8")) or {}
-        return dict(content.get("config") or {}), str(content.get("secretsprovider") or "")
+        content = configuration.stack_file(file)
     except FileNotFoundError:
         return {}, ""
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise StepFailed(f"{file.name} is no configuration of Pulumi ({error}): mend or remove it.") from error
+    except configuration.SettingError as error:
+        raise StepFailed(f"{error}: mend or remove it.") from error
+    return content["config"], str(content.get("secretsprovider") or "")
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("", "0", "1"):
+        raise StepFailed(f"{name} is {text!r}: write {name}=1, or leave it out.")
+    return text == "1"
 
 
 def _check_project_and_region(project: str, region: str) -> None:

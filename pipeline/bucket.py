@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import gcloud
 from pipeline.commands import Result, run
 from pipeline.errors import StepFailed
 
@@ -98,6 +99,8 @@ class Bucket:
         command = ["gcloud", "storage", "objects", "describe", self.url(name), "--format=value(generation)"]
         result = run(command, quiet=True)
         if result.code and not _missing(result):
+            if reason := gcloud.meaning(result, self.address):
+                raise StepFailed(f"{reason}.")
             raise StepFailed(
                 f"{self.url(name)} cannot be looked for: run `make bootstrap`, or let this account read the bucket "
                 f"(docs/pipeline.md). gcloud says: {result.last_words}"
@@ -117,6 +120,8 @@ class Bucket:
         said = result.errors + result.output
         if "HTTPError 412" in said or "pre-condition" in said or _missing(result):
             raise Changed(f"{self.url(name)} was changed by somebody else.")
+        if reason := gcloud.meaning(result, self.address):
+            raise StepFailed(f"{reason}.")
         raise StepFailed(
             f"{self.url(name)} cannot be written: run `make bootstrap`, or let this account read and write the bucket "
             f"(docs/pipeline.md). gcloud says: {result.last_words}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from infra import names
+from infra import configuration, names
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,11 @@ def configuration_file(stack: str, carried: Carried, *, wait: bool) -> Iterator[
         wait: whether Pulumi waits for groups of machines.
     """
     file = Path(f"Pulumi.{stack}.yaml")
-    document = yaml.safe_load(file.read_text("utf-8"))
+    document = configuration.stack_file(file)
     values = {name: value for name in names.CARRIED if (value := getattr(carried, name))}
-    config = document.setdefault("config", {})
-    config |= {f"{names.PULUMI_PROJECT}:{name}": value for name, value in {**values, "waitForInstances": wait}.items()}
+    document["config"] |= {
+        f"{names.PULUMI_PROJECT}:{name}": value for name, value in {**values, "waitForInstances": wait}.items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / file.name
         copy.write_text(yaml.safe_dump(document), "utf-8")

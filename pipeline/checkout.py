@@ -6,8 +6,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from infra import configuration, names
 from infra.settings import Settings
 from pipeline.errors import StepFailed
@@ -35,11 +33,11 @@ def location(stack: str) -> StackLocation:
     file = Path(f"Pulumi.{stack}.yaml")
     remedy = f"make the stack with `make bootstrap STACK={stack} PROJECT=... REGION=...`."
     try:
-        config = yaml.safe_load(file.read_text("utf-8")).get("config") or {}
+        config = configuration.stack_file(file)["config"]
     except FileNotFoundError as error:
         raise StepFailed(f"{file} is missing: {remedy}") from error
-    except (yaml.YAMLError, AttributeError) as error:
-        raise StepFailed(f"{file} is no configuration of Pulumi ({error}): {remedy}") from error
+    except configuration.SettingError as error:
+        raise StepFailed(f"{error}: mend it, or remove it and {remedy}") from error
     where = StackLocation(str(config.get("gcp:project") or ""), str(config.get("gcp:region") or ""))
     if not (where.project and where.region):
         raise StepFailed(f"{file} does not say gcp:project and gcp:region: {remedy}")
@@ -71,7 +69,8 @@ def commit() -> str:
 
 def committed(commit: str) -> int:
     """Return when a commit was made, in seconds since 1970; 0 where this checkout does not know it."""
-    return int(_git("show", "--no-patch", "--format=%ct", f"{commit}^{{commit}}") or 0) if commit else 0
+    said = _git("show", "--no-patch", "--no-show-signature", "--format=%ct", f"{commit}^{{commit}}") if commit else ""
+    return int(said) if said.isdecimal() else 0
 
 
 def changes() -> str:

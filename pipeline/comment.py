@@ -6,6 +6,7 @@ not start at all, and comments are an extra.
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -85,7 +86,7 @@ def _call(method: str, url: str, token: str, document: dict[str, Any] | None = N
         raise StepFailed(
             f"GitHub answers {error.code} to {method} {url}: let the token write to pull requests."
         ) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise StepFailed(f"GitHub does not answer ({error}): the preview is in the build's log.") from error
 
 

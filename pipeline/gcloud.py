@@ -29,6 +29,7 @@ _MEANINGS = {
     "bucket name is not available": "somebody else has a bucket of this name: use another project",
     "disallowed by organization": "a policy of the organisation forbids this in {project}: ask who administers it",
     "do not currently have an active account": "gcloud is not signed in: run `gcloud auth login`",
+    "problem refreshing your current auth tokens": "gcloud is no longer signed in: run `gcloud auth login`",
     "could not find default credentials": "Pulumi is not signed in: run `gcloud auth application-default login`",
 }
 

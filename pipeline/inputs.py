@@ -93,7 +93,7 @@ def _stack(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
         yield f"{file.name} is missing from the commit: {remedy}"
         return
     # Without a parser of YAML: Pulumi writes this on a line of its own.
-    key = re.search(r"^secretsprovider: *gcpkms://(\S+)", file.read_text("utf-8"), re.MULTILINE)
+    key = re.search(r"^secretsprovider: *gcpkms://(\S+)", file.read_text("utf-8", "replace"), re.MULTILINE)
     own = names.state_key(environment["PROJECT"], environment["REGION"], stack)
     if not key:
         yield f"{file.name} names no key of Cloud KMS: {remedy}"

@@ -17,6 +17,7 @@ from typing import Any
 from pulumi.automation import CommandResult, LocalWorkspace, PulumiCommand
 from pulumi.automation.errors import (
     ConcurrentUpdateError,
+    InvalidVersionError,
     StackNotFoundError,
     create_command_error,
 )
@@ -60,7 +61,14 @@ class Pulumi(PulumiCommand):
 
     def __init__(self, backend: Backend, *, quiet: bool) -> None:
         commands.require("pulumi")
-        super().__init__()
+        try:
+            super().__init__()
+        except (InvalidVersionError, RuntimeError) as error:
+            # What answers is no Pulumi, or one from before what the library knows.
+            raise StepFailed(
+                f"`pulumi version` does not answer as Pulumi's command line does ({' '.join(str(error).split())}): "
+                f"install {_OLDEST} or newer (docs/pipeline.md)."
+            ) from error
         if self.version and self.version < _OLDEST:
             raise StepFailed(f"pulumi {self.version} is too old: install {_OLDEST} or newer (docs/pipeline.md).")
         self._backend, self._quiet = backend, quiet

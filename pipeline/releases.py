@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -54,7 +54,11 @@ def read(bucket: Bucket, stack: str) -> Release | None:
     content = bucket.read(_object(stack))
     try:
         values = json.loads(content.text) if content else None
-        return Release(**{item.name: values[item.name] for item in fields(Release)}) if values else None
+        return (
+            Release(str(values["image"]), str(values["commit"]), int(values["committed"]), float(values["released"]))
+            if values
+            else None
+        )
     except (ValueError, TypeError, KeyError) as error:
         log(f"releases: the record of the last one cannot be read ({error!r}), and is written anew")
         return None

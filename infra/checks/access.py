@@ -11,6 +11,8 @@ from infra.settings import Settings
 
 # A target proxy takes 15 certificates (https://cloud.google.com/load-balancing/docs/quotas).
 MAX_DOMAINS = 15
+# Of a name for which Google makes a certificate (the same page: the common name of a certificate has no more).
+MAX_DOMAIN_LENGTH = 64
 # Cloud Armor's preconfigured rules (https://cloud.google.com/armor/docs/waf-rules).
 WAF_SETS = (
     "lfi",
@@ -98,6 +100,11 @@ def https(settings: Settings) -> Iterator[str]:
             yield (
                 f"domains holds {domain!r}: expected a host name such as classify.example.com, in lower case, without "
                 "https://, port, path or wildcard."
+            )
+        elif len(domain) > MAX_DOMAIN_LENGTH:
+            yield (
+                f"domains holds {domain!r} of {len(domain)} characters, and Google's certificates are for names of "
+                f"{MAX_DOMAIN_LENGTH} at most: choose a shorter one."
             )
     for domain, count in Counter(settings.domains).items():
         if count > 1:

@@ -241,6 +241,11 @@ class TestNothingIsChanged:
         scene.world.say("pulumi", "version", out="v3.150.0")
         assert scene.refused().startswith("pulumi 3.150.0 is too old: install 3.208.0 or newer")
 
+    @pytest.mark.parametrize("version", ["", "v2.25.2", "hello"])
+    def test_something_else_than_pulumi(self, version: str, scene: Scene) -> None:
+        scene.world.say("pulumi", "version", out=version)
+        assert "install 3.208.0 or newer (docs/pipeline.md)" in scene.refused()
+
     def test_a_program_that_is_not_installed(self, scene: Scene) -> None:
         scene.world.environment = {"PATH": "/nowhere"}
         assert scene.refused().startswith("gcloud is not installed: docs/pipeline.md")
@@ -486,6 +491,17 @@ class TestANewerCommit:
     def test_does_not_bind_a_person(self, released: Scene) -> None:
         released.monkeypatch.setattr("pipeline.checkout.committed", lambda _: 1)
         released.run()
+        assert released.image == NEW
+
+    @pytest.mark.parametrize(
+        "record",
+        ["", "null", "[1]", '{"commit": "a"}', '{"image": 1, "commit": 2, "committed": "x", "released": null}'],
+    )
+    def test_whose_record_is_damaged_is_forgotten(self, record: str, released: Scene) -> None:
+        (name,) = (name for name in released.world.google.objects if name.endswith("last.json"))
+        released.world.google.objects[name] = (7, record)
+        released.monkeypatch.setattr("pipeline.checkout.committed", lambda _: 1)
+        released.run(BRANCH="main")
         assert released.image == NEW
 
     def test_is_written_down(self, scene: Scene) -> None:
