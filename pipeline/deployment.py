@@ -133,8 +133,9 @@ class Deployment:
         # Of a rollout that died nobody knows how far it came: what ran before it is meant, which may run still.
         interrupted = self.lock.predecessor.before if self.lock.predecessor else ""
         image = images.by_digest(image or interrupted or self.stack.previous())
-        command = ["gcloud", "artifacts", "docker", "images", "describe", image, f"--project={self.where.project}"]
-        result = run(command, quiet=True)
+        result = run(["gcloud", *images.description(image)], quiet=True)
+        if result.code and "NOT_FOUND" not in result.errors:
+            raise StepFailed(f"the registry does not say whether it still has {image}: {result.last_words}")
         if result.code:
             raise StepFailed(
                 f"the registry no longer has {image}: choose another with IMAGE=.... gcloud says: {result.last_words}"

@@ -24,6 +24,19 @@ def by_digest(image: str) -> str:
     return image
 
 
+def description(image: str) -> list[str]:
+    """Return gcloud's words that describe an image by digest in Artifact Registry.
+
+    As a version of a package: `docker images describe` also asks Container Analysis where that is on, which no account
+    of a build may do (gcloud 528.0.0: GetImageSummaryMetadata).
+    """
+    address, _, digest = image.partition("@")
+    host, project, repository, package = address.split("/", 3)
+    location = host.removesuffix("-docker.pkg.dev")
+    where = [f"--package={package}", f"--repository={repository}", f"--location={location}", f"--project={project}"]
+    return ["artifacts", "versions", "describe", digest, *where, "--format=json"]
+
+
 def moved(image: str, registry: str) -> str:
     """Return the address that the digest of `image` would have in another repository, `registry`."""
     return f"{registry}/classifier@{image.partition('@')[2]}"

@@ -228,9 +228,11 @@ class Google:
     def _list_certificates(self, _: list[str], __: dict[str, str]) -> Answer:
         return 0, json.dumps(self.certificates), ""
 
-    def _describe_image(self, arguments: list[str], _: dict[str, str]) -> Answer:
-        known = arguments[0] in self.registry
-        return (0, "{}", "") if known else _error("artifacts.docker.images.describe", "Image not found.")
+    def _describe_image(self, arguments: list[str], options: dict[str, str]) -> Answer:
+        place = (f"{options['--location']}-docker.pkg.dev", options["--project"], options["--repository"])
+        known = f"{'/'.join(place)}/{options['--package']}@{arguments[0]}" in self.registry
+        missing = "NOT_FOUND: Requested entity was not found."
+        return (0, "{}", "") if known else _error("artifacts.versions.describe", missing)
 
     def _list_images(self, _: list[str], __: dict[str, str]) -> Answer:
         return 0, json.dumps([{"version": image} for image in sorted(self.registry)]), ""
@@ -253,7 +255,7 @@ _COMMANDS = {
     "compute.instance-templates.delete": Google._delete_thing,
     "compute.ssl-certificates.list": Google._list_certificates,
     "alpha.monitoring.policies.list": Google._list_policies,
-    "artifacts.docker.images.describe": Google._describe_image,
+    "artifacts.versions.describe": Google._describe_image,
     "artifacts.docker.images.list": Google._list_images,
 }
 

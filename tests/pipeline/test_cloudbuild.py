@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import import_ids, inputs, registries, settings, steps, temporary_access
+from pipeline import images, import_ids, inputs, registries, settings, steps, temporary_access
 from pipeline.checkout import StackLocation
 from tests.conftest import REPOSITORY
 from tests.pipeline.test_gcloud import READER
@@ -308,7 +308,7 @@ def gcloud_commands() -> list[list[str]]:
     found += [["secrets", "versions", "access", "latest", "--secret=name"]]
     registry, other = (f"europe-west1-docker.pkg.dev/p/{name}" for name in ("r", "q"))
     image = f"{registry}/classifier@sha256:{'0' * 64}"
-    found += [["artifacts", "docker", "images", "describe", image]]
+    found += [images.description(image)]
     found += [["artifacts", "docker", "images", "list", registry, "--format=json"]]
     found += [["container", "images", "add-tag", image, f"{other}/classifier:tag", "--quiet"]]
     values = {"zone": "europe-west1-b", "billingAccount": "012345-6789AB-CDEF01"}

@@ -530,6 +530,20 @@ class TestByHand:
         assert f"the registry no longer has {NEW}" in scene.refused("rollback", IMAGE=NEW)
         assert scene.image == OLD
 
+    def test_rollback_where_the_registry_does_not_say(self, scene: Scene) -> None:
+        """That is no word about the image."""
+        denied = "ERROR: (gcloud.artifacts.versions.describe) PERMISSION_DENIED: Permission denied.\n"
+        scene.world.say("artifacts", "describe", err=denied, code=1)
+        assert "does not say whether it still has" in scene.refused("rollback", IMAGE=NEW)
+        assert scene.image == OLD
+
+    def test_rollback_asks_for_the_image_with_the_rights_of_a_build(self, scene: Scene) -> None:
+        """`docker images describe` asks Container Analysis too, for which the builds' accounts have no role."""
+        scene.run("rollback", IMAGE=NEW)
+        (words,) = scene.world.asked("artifacts", "versions", "describe")
+        assert words[4] == NEW.partition("@")[2]
+        assert scene.world.asked("docker", "images") == []
+
     def test_rollback_to_a_tag(self, scene: Scene) -> None:
         assert "expected a digest" in scene.refused("rollback", IMAGE=f"{REGISTRY}/classifier:1")
         assert scene.world.calls == []
