@@ -29,6 +29,7 @@ COMMITS[THIRD] = "d" * 40
 TIMES = {**QUICK, "LOCK_WAIT_SEC": "30", "LOCK_RENEW_SEC": "0.2", "LOCK_DEAD_SEC": "1"}
 # Long before it, a rollout has done all that it does; the last commands give the lock back.
 _COMMANDS = 31
+_LIMIT_SEC = 20
 
 
 def _work(folder: str, environment: dict[str, str], action: str, log: str) -> None:
@@ -72,9 +73,16 @@ class Drill:
     def run(self, action: str = "deploy", **given: object) -> int:
         """Run an action to its end; returns its exit code, a signal's as a negative one."""
         process = self.start(action, **given)
-        process.join(60)
+        return self.end_of(process)
+
+    def end_of(self, process: BaseProcess) -> int:
+        """Return how a process ended, which it does in time."""
+        process.join(_LIMIT_SEC)
         code = process.exitcode
-        assert code is not None, self.log
+        if code is None and process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        assert code is not None, f"it did not end\n{self.log}"
         process.close()
         return code
 
@@ -244,8 +252,7 @@ class TestTwoAtOnce:
         first = drilled.start()
         _until(lambda: bool(drilled.world.asked("pulumi", "stack")))
         assert drilled.run(IMAGE=THIRD, COMMIT=COMMITS[THIRD]) == 0, drilled.log
-        first.join(10)
-        assert first.exitcode == 0, drilled.log
+        assert drilled.end_of(first) == 0, drilled.log
         assert "lock: waiting for" in drilled.log
         updates = [item for item in drilled.world.pulumi.history if item["kind"] == "update"]
         released = [item["config"]["own-cloud-classifier:image"]["value"] for item in updates]
@@ -267,8 +274,7 @@ class TestTwoAtOnce:
         assert drilled.run(IMAGE=THIRD, COMMIT=COMMITS[THIRD]) == 0, drilled.log
         before = len(drilled.world.asked("pulumi", "up"))
         os.kill(stopped[0], signal.SIGCONT)
-        first.join(10)
-        assert first.exitcode == 1, drilled.log
+        assert drilled.end_of(first) == 1, drilled.log
         assert "this rollout was taken for dead and replaced" in drilled.log
         assert len(drilled.world.asked("pulumi", "up")) == before
         drilled.settled(THIRD)
