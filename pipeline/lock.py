@@ -48,6 +48,8 @@ class Holder:
     renewed: float
     token: str
     before: str = ""
+    # Two people's machines may have one name, and neither knows the other's processes.
+    machine: str = ""
 
     def __str__(self) -> str:
         """Return the holder for a sentence."""
@@ -165,7 +167,8 @@ class Lock:
     def _dead(self, holder: Holder) -> bool:
         if self._clock() - holder.renewed > self._settings.lock_dead_sec:
             return True
-        return holder.host == socket.gethostname() and not _alive(holder.pid)
+        here = holder.host == socket.gethostname() and holder.machine == _machine()
+        return here and not _alive(holder.pid)
 
     def _keep_renewing(self) -> None:
         while not self._stop.wait(self._settings.lock_renew_sec):
@@ -223,6 +226,7 @@ def held(
         began=now,
         renewed=now,
         token=uuid.uuid4().hex,
+        machine=_machine(),
     )
     lock = Lock(bucket, names.rollout_lock(stack), holder, settings, clock)
     lock.take(pause)
@@ -236,9 +240,16 @@ def _holder(content: Content) -> Holder | None:
     """Return who wrote the object; None where nobody can tell, so that it is no living holder's."""
     try:
         values = json.loads(content.text)
-        return Holder(**{item.name: values[item.name] for item in fields(Holder) if item.name in values})
+        holder = Holder(**{item.name: values[item.name] for item in fields(Holder) if item.name in values})
+        # What is asked of it; a text would end the next comparison.
+        return replace(holder, began=float(holder.began), renewed=float(holder.renewed), pid=int(holder.pid))
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _machine() -> str:
+    """Return what tells this machine from others of its name: its network card's address."""
+    return f"{uuid.getnode():012x}"
 
 
 def _user() -> str:
