@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from service import bundle, images
@@ -135,24 +136,39 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def digits_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Bundle, str]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of models that all processes of one test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
     """A real bundle, and what its build printed on standard error.
 
     Built once (half a minute) as `make run` does where nothing can be reached: it asks for the official weights through
     a proxy that is not there, and trains on digits.
     """
-    folder = tmp_path_factory.mktemp("models")
-    result = subprocess.run(
-        [sys.executable, "-m", "service", "build", "--weights", "auto", "--torchscript", "--output", folder / "digits"],
-        env={**os.environ, "TORCH_HOME": str(folder), "https_proxy": "http://127.0.0.1:9"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return bundle.read(folder / "digits"), result.stderr
+    said = models / "digits.txt"
+    with FileLock(models / "digits.lock"):
+        if not said.exists():
+            result = subprocess.run(
+                [
+                    *(sys.executable, "-m", "service", "build", "--weights", "auto", "--torchscript"),
+                    *("--output", models / "digits"),
+                ],
+                env={**os.environ, "TORCH_HOME": str(models), "https_proxy": "http://127.0.0.1:9"},
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert result.returncode == 0, result.stderr
+            said.write_text(result.stderr)
+    return bundle.read(models / "digits"), said.read_text()
 
 
 @pytest.fixture(scope="session")
