@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline import apis, machines, preflight, transitions
@@ -29,7 +29,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
     """
     stack = deployment.stack
     deployment.prepare()
-    outputs = stack.outputs()
+    outputs = deployment.outputs
     transitions.check(outputs, deployment.configured)
     if settings.look or preflight.due(outputs):
         preflight.look(deployment.configured, outputs).raise_if_stopped()
@@ -51,7 +51,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
         log(f"up: next: {following}")
 
 
-def ask_to_destroy(stack: Stack, settings: Settings, answer: Callable[[str], str] = input) -> None:
+def ask_to_destroy(stack: Stack, settings: Settings) -> None:
     """Say what goes with a stack, and have its name typed; before anything is changed or locked.
 
     Raises:
@@ -66,7 +66,7 @@ def ask_to_destroy(stack: Stack, settings: Settings, answer: Callable[[str], str
     if settings.confirmed_stack:
         typed = settings.confirmed_stack
     elif sys.stdin.isatty():
-        typed = answer("destroy: type the stack's name to go on: ").strip()
+        typed = input("destroy: type the stack's name to go on: ").strip()
     else:
         raise StepFailed(f"nobody is here to ask: run `make destroy STACK={stack.name} YES={stack.name}`.")
     if typed != stack.name:

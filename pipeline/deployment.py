@@ -9,7 +9,7 @@ go back   compare first: is it still ours, did the machines fail or something el
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -48,7 +48,7 @@ class Deployment:
         settings: what this step was told.
         lock: the lock, held.
         pause: sleeps for some seconds.
-        found: what the stack said that it runs, when this began.
+        outputs: what the stack said when this began.
     """
 
     stack: Stack
@@ -57,7 +57,12 @@ class Deployment:
     settings: Settings
     lock: Lock
     pause: Callable[[float], None] = time.sleep
-    found: Carried = field(default_factory=Carried)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> Carried:
+        """Return what the stack said that it runs, when this began."""
+        return Carried.of(self.outputs)
 
     def prepare(self) -> Carried:
         """Mend what an earlier rollout has left, and see what was changed by hand.
@@ -69,12 +74,11 @@ class Deployment:
             StepFailed: the state cannot be read or mended.
         """
         self.free()
-        outputs = self.stack.outputs()
+        self.outputs = self.stack.outputs()
         self.lock.confirm()
         # Before Pulumi looks: it would take the rule for its own, and fail later on removing it.
-        temporary_access.withdraw(outputs, self.where.project, self.stack.name)
+        temporary_access.withdraw(self.outputs, self.where.project, self.stack.name)
         self.mend()
-        self.found = Carried.of(outputs)
         self.lock.remember(self.found.image)
         return replace(self.found, image=self.lock.before)
 
@@ -96,7 +100,7 @@ class Deployment:
             StepFailed: it failed; the sentence says what runs now.
         """
         before = self.prepare()
-        transitions.check(self.stack.outputs(), self.configured)
+        transitions.check(self.outputs, self.configured)
         target = replace(before, image=image)
         bucket = Bucket(self.where.backend)
         if self.settings.branch:
