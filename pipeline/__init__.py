@@ -20,8 +20,9 @@ check, Pulumi.STACK.yaml; STACK says which.
 What a rollout is made of, from the bottom up:
 
     errors, settings, commands, checkout                what stops a step, what it is told, other programs, this commit
-    bucket, lock, releases                              objects with generations; one rollout at a time; the last one
-    engine_events, state, carried, pulumi_cli, stack    the stack, through Pulumi
+    bucket, lock_holder, lock, releases                 objects with generations; one rollout at a time; the last one
+    engine_events, outcomes, state, history, carried,   the stack, through Pulumi
+    pulumi_cli, stack
     import_ids, pending_operations                      what an interrupted update has left
     machines, previous_template                         the machines, through Google
     address, temporary_access, answers, fleet_tests     the fleet, through its balancer

@@ -12,9 +12,10 @@ from pipeline.bucket import Bucket
 from pipeline.commands import json_output
 from pipeline.deployment import Deployment
 from pipeline.errors import StepFailed, log
+from pipeline.outcomes import ProtectedResources
 from pipeline.releases import forget
 from pipeline.settings import Settings
-from pipeline.stack import ProtectedResources, Stack
+from pipeline.stack import Stack
 from pipeline.state import State
 
 _MADE_BY_BOOTSTRAP = "the APIs that were enabled, the bucket with the state, its key, and the stack's file"
@@ -43,7 +44,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
         log(f"up: may go, since GIVE_UP is set: {', '.join(map(str, reason.changes))}")
         stack.unprotect(change.urn for change in reason.changes)
         plan = stack.preview(carried, quiet=True)
-    stack.up_by_hand(carried, wait=plan.new_groups)
+    stack.up_by_hand(carried, wait=plan.moves_traffic)
     outputs = stack.outputs()
     if groups := machines.groups_of(outputs):
         deployment.wait(groups)

@@ -33,8 +33,9 @@ from pipeline.checkout import StackLocation
 from pipeline.commands import run
 from pipeline.errors import Locked, LockLost, StepFailed, log
 from pipeline.lock import Lock
+from pipeline.outcomes import Plan, UpdateFailed
 from pipeline.settings import Settings
-from pipeline.stack import Plan, Stack, UpdateFailed
+from pipeline.stack import Stack
 
 
 @dataclass
@@ -165,7 +166,7 @@ class Deployment:
             StepFailed: something else.
         """
         try:
-            outputs = self.stack.up(target, wait=plan.new_groups, back_from=back_from)
+            outputs = self.stack.up(target, wait=plan.moves_traffic, back_from=back_from)
         except UpdateFailed as failed:
             if not all(failure.timed_out for failure in failed.failures):
                 raise
