@@ -12,6 +12,8 @@ FORBIDDEN = (
     "ERROR: (gcloud.storage.cp) HTTPError 403: me@example.com does not have storage.objects.create access to the "
     "Google Cloud Storage object.\n"
 )
+# gcloud 528.0.0: `cp` lists the folder first, and of a missing bucket says this (api_lib/storage/errors.py).
+NO_BUCKET = "ERROR: (gcloud.storage.cp) gs://a-bucket not found: 404.\n"
 
 
 @pytest.fixture
@@ -83,4 +85,22 @@ def test_an_account_that_may_not_read(command: str, words: str, bucket: Bucket, 
     bucket.write("x", "1", NONE)
     world.say(command, err=FORBIDDEN, code=1)
     with pytest.raises(StepFailed, match=words):
+        bucket.read("x")
+
+
+@pytest.mark.parametrize("generation", [NONE, "7", None])
+def test_a_bucket_that_is_gone_is_no_object_that_was_changed(
+    generation: str | None, bucket: Bucket, world: World
+) -> None:
+    """Who waits for the other to be done would wait for ever."""
+    world.say("cp", err=NO_BUCKET, code=1)
+    with pytest.raises(StepFailed, match=r"does not exist: run `make bootstrap`") as reason:
+        bucket.write("x", "{}", generation)
+    assert not isinstance(reason.value, Changed)
+
+
+@pytest.mark.parametrize("said", ["", "WARNING: a newer gcloud is there\n17"])
+def test_what_is_no_generation_is_said(said: str, bucket: Bucket, world: World) -> None:
+    world.say("describe", out=said)
+    with pytest.raises(StepFailed, match="where it should say the number of a generation: see why with `gcloud"):
         bucket.read("x")

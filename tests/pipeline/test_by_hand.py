@@ -73,6 +73,14 @@ class TestUp:
         assert scene.refused("up") == "nothing more was changed, see above."
         assert scene.is_tidy()
 
+    def test_that_is_killed_leaves_no_lock_of_pulumis(self, scene: Scene) -> None:
+        """Ours says that nobody else is at work; the next `make up` would wait for the dead one."""
+        scene.world.say("pulumi", "up", code=-9)
+        scene.world.pulumi.locks.append("left")
+        scene.world.say("pulumi", "refresh", times=1)
+        assert scene.refused("up").startswith("Pulumi was ended by signal 9: run `make up STACK=dev` again")
+        assert scene.is_tidy()
+
     def test_mends_what_a_dead_rollout_left(self, scene: Scene) -> None:
         holder: dict[str, Any] = dict.fromkeys(("who", "host", "build", "action", "token"), "x")
         holder |= {"pid": 1, "began": 0.0, "renewed": 0.0}
@@ -143,6 +151,12 @@ class TestDestroy:
         scene.run("destroy", YES="dev")
         assert scene.is_tidy()
 
+    def test_goes_on_where_it_was_interrupted_after_nothing_was_protected_any_more(self, scene: Scene) -> None:
+        for item in scene.world.pulumi.resources:
+            item.protect = False
+        scene.run("destroy", YES="dev")
+        assert not any(scene.world.google.things.values())
+
     @pytest.mark.parametrize("name", ["prod", "yes", "1"])
     def test_another_name_changes_nothing(self, name: str, scene: Scene) -> None:
         assert f"{name!r} is not the stack's name, dev: nothing was changed" in scene.refused("destroy", YES=name)
@@ -206,6 +220,15 @@ class TestDrift:
 
 def _environment() -> dict[str, Any]:
     return {"PULUMI_BACKEND_URL": f"gs://{PROJECT}-pulumi-state"}
+
+
+@pytest.mark.parametrize("action", ["deploy", "up", "renew", "rollback", "drift"])
+def test_nothing_is_done_to_a_stack_whose_bucket_is_gone(action: str, scene: Scene) -> None:
+    """It was waited for for ever: that nothing is there was taken for somebody who is faster."""
+    bucket = f"gs://{PROJECT}-pulumi-state"
+    scene.world.say("gcloud", "storage", err=f"ERROR: (gcloud.storage.cp) {bucket} not found: 404.\n", code=1)
+    assert scene.refused(action).startswith(f"the state bucket {bucket} does not exist: run `make bootstrap`")
+    assert scene.world.asked("pulumi") == []
 
 
 def test_a_stack_is_never_selected_or_signed_in_to(scene: Scene) -> None:
