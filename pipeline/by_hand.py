@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline import apis, machines, preflight, transitions
@@ -12,9 +12,10 @@ from pipeline.bucket import Bucket
 from pipeline.commands import json_output
 from pipeline.deployment import Deployment
 from pipeline.errors import StepFailed, log
+from pipeline.outcomes import ProtectedResources
 from pipeline.releases import forget
 from pipeline.settings import Settings
-from pipeline.stack import ProtectedResources, Stack
+from pipeline.stack import Stack
 from pipeline.state import State
 
 _MADE_BY_BOOTSTRAP = "the APIs that were enabled, the bucket with the state, its key, and the stack's file"
@@ -29,7 +30,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
     """
     stack = deployment.stack
     deployment.prepare()
-    outputs = stack.outputs()
+    outputs = deployment.outputs
     transitions.check(outputs, deployment.configured)
     if settings.look or preflight.due(outputs):
         preflight.look(deployment.configured, outputs).raise_if_stopped()
@@ -43,7 +44,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
         log(f"up: may go, since GIVE_UP is set: {', '.join(map(str, reason.changes))}")
         stack.unprotect(change.urn for change in reason.changes)
         plan = stack.preview(carried, quiet=True)
-    stack.up_by_hand(carried, wait=plan.new_groups)
+    stack.up_by_hand(carried, wait=plan.moves_traffic)
     outputs = stack.outputs()
     if groups := machines.groups_of(outputs):
         deployment.wait(groups)
@@ -51,7 +52,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
         log(f"up: next: {following}")
 
 
-def ask_to_destroy(stack: Stack, settings: Settings, answer: Callable[[str], str] = input) -> None:
+def ask_to_destroy(stack: Stack, settings: Settings) -> None:
     """Say what goes with a stack, and have its name typed; before anything is changed or locked.
 
     Raises:
@@ -66,7 +67,7 @@ def ask_to_destroy(stack: Stack, settings: Settings, answer: Callable[[str], str
     if settings.confirmed_stack:
         typed = settings.confirmed_stack
     elif sys.stdin.isatty():
-        typed = answer("destroy: type the stack's name to go on: ").strip()
+        typed = input("destroy: type the stack's name to go on: ").strip()
     else:
         raise StepFailed(f"nobody is here to ask: run `make destroy STACK={stack.name} YES={stack.name}`.")
     if typed != stack.name:

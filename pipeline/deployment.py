@@ -9,7 +9,7 @@ go back   compare first: is it still ours, did the machines fail or something el
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -33,8 +33,9 @@ from pipeline.checkout import StackLocation
 from pipeline.commands import run
 from pipeline.errors import Locked, LockLost, StepFailed, log
 from pipeline.lock import Lock
+from pipeline.outcomes import Plan, UpdateFailed
 from pipeline.settings import Settings
-from pipeline.stack import Plan, Stack, UpdateFailed
+from pipeline.stack import Stack
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Deployment:
         settings: what this step was told.
         lock: the lock, held.
         pause: sleeps for some seconds.
-        found: what the stack said that it runs, when this began.
+        outputs: what the stack said when this began.
     """
 
     stack: Stack
@@ -57,7 +58,12 @@ class Deployment:
     settings: Settings
     lock: Lock
     pause: Callable[[float], None] = time.sleep
-    found: Carried = field(default_factory=Carried)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> Carried:
+        """Return what the stack said that it runs, when this began."""
+        return Carried.of(self.outputs)
 
     def prepare(self) -> Carried:
         """Mend what an earlier rollout has left, and see what was changed by hand.
@@ -69,12 +75,11 @@ class Deployment:
             StepFailed: the state cannot be read or mended.
         """
         self.free()
-        outputs = self.stack.outputs()
+        self.outputs = self.stack.outputs()
         self.lock.confirm()
         # Before Pulumi looks: it would take the rule for its own, and fail later on removing it.
-        temporary_access.withdraw(outputs, self.where.project, self.stack.name)
+        temporary_access.withdraw(self.outputs, self.where.project, self.stack.name)
         self.mend()
-        self.found = Carried.of(outputs)
         self.lock.remember(self.found.image)
         return replace(self.found, image=self.lock.before)
 
@@ -96,7 +101,7 @@ class Deployment:
             StepFailed: it failed; the sentence says what runs now.
         """
         before = self.prepare()
-        transitions.check(self.stack.outputs(), self.configured)
+        transitions.check(self.outputs, self.configured)
         target = replace(before, image=image)
         bucket = Bucket(self.where.backend)
         if self.settings.branch:
@@ -161,7 +166,7 @@ class Deployment:
             StepFailed: something else.
         """
         try:
-            outputs = self.stack.up(target, wait=plan.new_groups, back_from=back_from)
+            outputs = self.stack.up(target, wait=plan.moves_traffic, back_from=back_from)
         except UpdateFailed as failed:
             if not all(failure.timed_out for failure in failed.failures):
                 raise

@@ -97,9 +97,10 @@ class Events:
         return tuple(found.values())
 
     @property
-    def new_groups(self) -> bool:
-        """Return whether groups of machines are made, or replaced by others."""
-        return any(change.operation in CREATING and type_of(change.urn) == GROUP for change in self.planned)
+    def moves_traffic(self) -> bool:
+        """Return whether groups of machines are made, replaced or removed, so that others must serve before."""
+        moving = (*CREATING, *REMOVING)
+        return any(change.operation in moving and type_of(change.urn) == GROUP for change in self.planned)
 
     def differences(self) -> Iterable[Change]:
         """Yield what a refresh has found changed or gone."""

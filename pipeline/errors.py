@@ -3,8 +3,10 @@
 StepFailed                 it cannot go on
   Locked                   somebody else is changing the stack at this moment
   LockLost                 somebody else took the rollout over: nothing more may be changed
-  UpdateFailed             `pulumi up` failed on some resources, which are named   (stack.py)
-  ProtectedResources       protected resources would go, which are named           (stack.py)
+  Changed                  somebody else has written the object                    (bucket.py)
+  Interrupted, Refused     Pulumi was ended, or ended in an error                  (pulumi_cli.py)
+  UpdateFailed             `pulumi up` failed on some resources, which are named   (outcomes.py)
+  ProtectedResources       protected resources would go, which are named           (outcomes.py)
   AccessLeftOpen           the fleet is fine, a build's access to it still there   (temporary_access.py)
   FleetUnhealthy           the machines do not become what they should             (machines.py)
 """

@@ -10,52 +10,20 @@ what it left. A holder that finds itself replaced ends what it runs and changes 
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from infra import names
 from pipeline import commands
-from pipeline.bucket import NONE, Bucket, Changed, Content
+from pipeline.bucket import NONE, Bucket, Changed
 from pipeline.errors import Locked, LockLost, StepFailed, log
+from pipeline.lock_holder import Holder
 from pipeline.settings import Settings
 
 _ASK_AGAIN_SEC = 20.0
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who changes a stack; times in seconds since 1970, by the holder's clock.
-
-    A clock that is minutes wrong could not have signed in to Google either. `before` is the image that ran when the
-    holder began, or when the first of several began that died one after the other.
-    """
-
-    who: str
-    host: str
-    pid: int
-    build: str
-    action: str
-    began: float
-    renewed: float
-    token: str
-    before: str = ""
-    # Two people's machines may have one name, and neither knows the other's processes.
-    machine: str = ""
-
-    def __str__(self) -> str:
-        """Return the holder for a sentence."""
-        began = datetime.fromtimestamp(self.began, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        build = f", build {self.build}" if self.build else ""
-        return f"{self.who}@{self.host} (process {self.pid}{build}), {self.action} since {began}"
 
 
 class Lock:
@@ -92,8 +60,8 @@ class Lock:
         end = self._clock() + self._settings.lock_wait_sec
         while not self._taken():
             found = self._bucket.read(self._name)
-            holder = _holder(found) if found else None
-            if holder and not self._dead(holder):
+            holder = Holder.read(found.text) if found else None
+            if holder and not holder.is_dead(self._clock(), self._settings.lock_dead_sec):
                 if self._clock() >= end:
                     raise Locked(
                         f"somebody else changes this stack: {holder}. Wait for its end; if it was ended from outside, "
@@ -150,7 +118,7 @@ class Lock:
         """Write the lock in place of one generation; returns whether nobody was faster."""
         self._holder = replace(self._holder, renewed=self._clock(), before=before)
         try:
-            self._generation = self._bucket.write(self._name, json.dumps(asdict(self._holder)), generation)
+            self._generation = self._bucket.write(self._name, self._holder.text, generation)
         except Changed:
             # Also where it was written and the answer got lost, so that gcloud wrote again.
             return self._adopted()
@@ -158,17 +126,11 @@ class Lock:
 
     def _adopted(self) -> bool:
         found = self._bucket.read(self._name)
-        holder = _holder(found) if found else None
+        holder = Holder.read(found.text) if found else None
         if found and holder and holder.token == self._holder.token:
             self._generation = found.generation
             return True
         return False
-
-    def _dead(self, holder: Holder) -> bool:
-        if self._clock() - holder.renewed > self._settings.lock_dead_sec:
-            return True
-        here = holder.host == socket.gethostname() and holder.machine == _machine()
-        return here and not _alive(holder.pid)
 
     def _keep_renewing(self) -> None:
         while not self._stop.wait(self._settings.lock_renew_sec):
@@ -185,7 +147,7 @@ class Lock:
         try:
             if not self._taken(self._generation, before.before):
                 found = self._bucket.read(self._name)
-                self._lost = str((_holder(found) if found else None) or "by somebody who is done already")
+                self._lost = str((Holder.read(found.text) if found else None) or "by somebody who is done already")
         except StepFailed as reason:
             # The next time will tell: where it stays so, the successor's write is what decides.
             self._holder = before
@@ -216,54 +178,10 @@ def held(
         Locked: somebody else still works after `lock_wait_sec`.
         StepFailed: the bucket cannot be read or written.
     """
-    now = clock()
-    holder = Holder(
-        who=_user(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        build=settings.build_id,
-        action=action,
-        began=now,
-        renewed=now,
-        token=uuid.uuid4().hex,
-        machine=_machine(),
-    )
+    holder = Holder.here(action, settings.build_id, clock())
     lock = Lock(bucket, names.rollout_lock(stack), holder, settings, clock)
     lock.take(pause)
     try:
         yield lock
     finally:
         lock.release()
-
-
-def _holder(content: Content) -> Holder | None:
-    """Return who wrote the object; None where nobody can tell, so that it is no living holder's."""
-    try:
-        values = json.loads(content.text)
-        holder = Holder(**{item.name: values[item.name] for item in fields(Holder) if item.name in values})
-        # What is asked of it; a text would end the next comparison.
-        return replace(holder, began=float(holder.began), renewed=float(holder.renewed), pid=int(holder.pid))
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _machine() -> str:
-    """Return what tells this machine from others of its name: its network card's address."""
-    return f"{uuid.getnode():012x}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a list of users
-        return "somebody"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

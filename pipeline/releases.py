@@ -51,7 +51,7 @@ def refuse_older(bucket: Bucket, stack: str, commit: str) -> None:
 
 def read(bucket: Bucket, stack: str) -> Release | None:
     """Return the last release of a stack; None where there was none, or its record is damaged."""
-    content = bucket.read(_object(stack))
+    content = bucket.read(object_name(stack))
     try:
         values = json.loads(content.text) if content else None
         return (
@@ -71,7 +71,7 @@ def record(bucket: Bucket, stack: str, image: str, commit: str, clock: Callable[
         StepFailed: the bucket cannot be written.
     """
     release = Release(image, commit, checkout.committed(commit), clock())
-    bucket.write(_object(stack), json.dumps(asdict(release)), None)
+    bucket.write(object_name(stack), json.dumps(asdict(release)), None)
 
 
 def forget(bucket: Bucket, stack: str) -> None:
@@ -80,9 +80,10 @@ def forget(bucket: Bucket, stack: str) -> None:
     Raises:
         StepFailed: the bucket cannot be written.
     """
-    if content := bucket.read(_object(stack)):
-        bucket.remove(_object(stack), content.generation)
+    if content := bucket.read(object_name(stack)):
+        bucket.remove(object_name(stack), content.generation)
 
 
-def _object(stack: str) -> str:
+def object_name(stack: str) -> str:
+    """Return the object in the state's bucket that holds the record; beside the lock, so that the same grant holds."""
     return str(PurePosixPath(names.rollout_lock(stack)).with_name("last.json"))

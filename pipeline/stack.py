@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,46 +17,15 @@ from typing import Any
 
 from pulumi import automation
 
-from infra import names
-from pipeline import state
+from pipeline import history, state
 from pipeline.carried import Carried, configuration_file
 from pipeline.commands import run_interactive
-from pipeline.engine_events import Change, Events, Failure
+from pipeline.engine_events import Change, Events
 from pipeline.errors import Locked, StepFailed, log
+from pipeline.outcomes import Plan, ProtectedResources, UpdateFailed
 from pipeline.pulumi_cli import Backend, Interrupted, Workspace
 
 _PAUSE_SEC = 20.0
-# Updates that `make rollback` looks back over.
-_HISTORY = 50
-_BACK_FROM = "back from "
-
-
-class UpdateFailed(StepFailed):
-    """`pulumi up` failed on some resources; the others may have been changed."""
-
-    def __init__(self, stack: str, failures: Sequence[Failure]) -> None:
-        self.failures = tuple(failures)
-        super().__init__(f"the stack {stack} could not be updated: {'; '.join(map(str, failures))}.")
-
-
-class ProtectedResources(StepFailed):
-    """The program no longer has resources that are protected, or would replace them."""
-
-    def __init__(self, stack: str, changes: Sequence[Change]) -> None:
-        self.changes = tuple(changes)
-        found = ", ".join(map(str, changes))
-        super().__init__(
-            f"this would give up what is protected: {found}. Other people's DNS records and allowlists may name it, "
-            f"and Google does not give it back. To do so all the same, run `make up STACK={stack} GIVE_UP=1`."
-        )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an update would change, for people, and whether it makes groups of machines."""
-
-    text: str
-    new_groups: bool
 
 
 @dataclass
@@ -96,24 +65,12 @@ class Stack:
     def previous(self) -> str:
         """Return the image that ran before the one that runs now, and from which nobody went back.
 
-        After an update that failed the machines run two images, and it is the one that the stack still names.
-
         Raises:
             StepFailed: the state cannot be read, or there was none.
         """
         now = Carried.of(self.outputs()).image
-        unwanted = {"", now}
-        history = self._stack.history(page_size=_HISTORY, show_secrets=False)
-        updates = [item for item in history if item.kind == "update"]
-        for number, update in enumerate(updates):
-            value = update.config.get(f"{names.PULUMI_PROJECT}:image")
-            image = str(value.value) if value else ""
-            if number == 0 and update.result != "succeeded" and now and image != now:
-                return now
-            if (update.message or "").startswith(_BACK_FROM):
-                unwanted.add(update.message.removeprefix(_BACK_FROM))
-            if update.result == "succeeded" and image not in unwanted:
-                return image
+        if image := history.previous(self._stack.history(page_size=history.PAGE, show_secrets=False), now):
+            return image
         raise StepFailed(
             f"the history of stack {self.name} holds no other image: choose one with IMAGE=...@sha256:..., "
             "`gcloud artifacts docker images list` shows them."
@@ -139,7 +96,7 @@ class Stack:
             raise
         if events.given_up:
             raise ProtectedResources(self.name, events.given_up)
-        return Plan(result.stdout, events.new_groups)
+        return Plan(result.stdout, events.moves_traffic)
 
     def up(self, carried: Carried, *, wait: bool, back_from: str = "") -> dict[str, Any]:
         """Make the stack run `carried`; returns its outputs.
@@ -154,7 +111,7 @@ class Stack:
             UpdateFailed: it failed on some resources.
             StepFailed: it failed otherwise, perhaps in the middle.
         """
-        message = f"{_BACK_FROM}{back_from}" if back_from else None
+        message = history.message(back_from)
 
         def update(events: Events) -> dict[str, Any]:
             with configuration_file(self.name, carried, wait=wait) as file:

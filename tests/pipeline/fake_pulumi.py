@@ -398,7 +398,7 @@ class Events:
         )
         requests = (events_pb2.EventRequest(event=json.dumps(event)) for event in numbered)
         with grpc.insecure_channel(self._address) as channel:
-            events_pb2_grpc.EventsStub(channel).StreamEvents(requests)  # type: ignore[no-untyped-call]
+            events_pb2_grpc.EventsStub(channel).StreamEvents(requests)
 
 
 def _metadata(operation: str, item: Item, keys: list[str]) -> dict[str, Any]:

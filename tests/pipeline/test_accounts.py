@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from pipeline import door
+from infra import names
+from pipeline import releases
 from tests.infra.cloud import PROJECT, REGION
 from tests.infra.conftest import Deployed, deployed, engine  # noqa: F401  # fixtures
 from tests.infra.deployment import Deployment, values
@@ -41,7 +43,9 @@ def test_the_deployer_may_exactly_this(pipeline: Deployment) -> None:
         ("projects", "monitoring.dashboardEditor"),
         ("projects", "monitoring.notificationChannelEditor"),
         ("projects", "monitoring.uptimeCheckConfigEditor"),
+        ("storage", "storage.legacyBucketReader"),
         ("storage", "storage.objectUser"),
+        ("storage", "storage.objectViewer"),
         ("kms", "cloudkms.cryptoKeyDecrypter"),
         ("artifactregistry", "artifactregistry.writer"),
         ("serviceaccount", "iam.serviceAccountUser"),
@@ -53,6 +57,7 @@ def test_a_pull_request_may_exactly_this(pipeline: Deployment) -> None:
     assert roles(pipeline, PREVIEWER) == {
         ("projects", "compute.viewer"),
         ("projects", "logging.logWriter"),
+        ("storage", "storage.legacyBucketReader"),
         ("storage", "storage.objectViewer"),
         ("kms", "cloudkms.cryptoKeyDecrypter"),
         ("artifactregistry", "artifactregistry.reader"),
@@ -84,8 +89,23 @@ def test_machines_cannot_read_what_pull_requests_push(pipeline: Deployment) -> N
 
 def test_the_state_is_where_bootstrap_put_it(pipeline: Deployment) -> None:
     assert {grant.inputs["bucket"] for grant in pipeline.of("storage.BucketIAMMember")} == {f"{PROJECT}-pulumi-state"}
-    key = f"projects/{PROJECT}/locations/{REGION}/keyRings/pulumi/cryptoKeys/state"
+    key = f"projects/{PROJECT}/locations/{REGION}/keyRings/pulumi/cryptoKeys/state-dev"
     assert {grant.inputs["cryptoKeyId"] for grant in pipeline.of("kms.CryptoKeyIAMMember")} == {key}
+
+
+def test_a_build_writes_its_own_stacks_objects_only(pipeline: Deployment) -> None:
+    """Among them the lock and the record of releases, which lie beside Pulumi's own."""
+    (writes,) = (
+        grant.inputs["condition"]["expression"]
+        for grant in pipeline.of("storage.BucketIAMMember")
+        if grant.inputs["role"] == "roles/storage.objectUser"
+    )
+    bucket = f"projects/_/buckets/{PROJECT}-pulumi-state/objects/"
+    prefixes = re.findall(r'resource\.name\.startsWith\("([^"]+)"\)', writes)
+    assert all(prefix.startswith(bucket) and "dev" in prefix for prefix in prefixes)
+    for name in (names.rollout_lock("dev"), releases.object_name("dev")):
+        assert any((bucket + name).startswith(prefix) for prefix in prefixes), name
+    assert not any((bucket + names.rollout_lock("prod")).startswith(prefix) for prefix in prefixes)
 
 
 def triggers(deployment: Deployment) -> dict[str, dict[str, Any]]:
@@ -96,14 +116,19 @@ def triggers(deployment: Deployment) -> dict[str, dict[str, Any]]:
 
 def test_pushes_are_deployed_and_pull_requests_previewed(pipeline: Deployment) -> None:
     found = triggers(pipeline)
-    assert set(found) == {"deploy", "preview"}
+    assert set(found) == {"deploy", "preview", "renew", "drift"}
     assert found["deploy"]["repositoryEventConfig"]["push"] == {"branch": "^main$"}
     assert found["preview"]["repositoryEventConfig"]["pullRequest"] == {
         "branch": "^main$",
         "commentControl": "COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY",
     }
-    for inputs in found.values():
-        assert inputs["filename"] == "cloudbuild.yaml"
+    for action in ("deploy", "preview"):
+        assert found[action]["filename"] == "cloudbuild.yaml"
+
+
+def test_what_is_done_by_the_calendar_makes_no_image(pipeline: Deployment) -> None:
+    for action in ("renew", "drift"):
+        assert triggers(pipeline)[action]["gitFileSource"]["path"] == "cloudbuild-fleet.yaml"
 
 
 def test_each_trigger_builds_as_the_account_that_cloudbuild_yaml_names(pipeline: Deployment) -> None:
@@ -117,7 +142,7 @@ def test_each_trigger_builds_as_the_account_that_cloudbuild_yaml_names(pipeline:
 
 def test_triggers_set_what_must_be_given_and_nothing_that_is_not_declared(pipeline: Deployment) -> None:
     required = {name for name, default in BUILD["substitutions"].items() if not default}
-    optional = {"_COMMENT_SECRET", "_PR_NUMBER"}
+    optional = {"_COMMENT_SECRET", "_MIRROR", "_PR_NUMBER"}
     for inputs in triggers(pipeline).values():
         assert set(inputs["substitutions"]) <= set(BUILD["substitutions"])
         assert required - optional <= set(inputs["substitutions"])
@@ -133,7 +158,7 @@ def test_a_pull_request_pushes_to_a_repository_of_its_own(pipeline: Deployment) 
 
 def test_no_build_starts_before_its_account_may_build(pipeline: Deployment) -> None:
     grants = {resource.urn for resource in pipeline.custom if resource.inputs.get("member") in (DEPLOYER, PREVIEWER)}
-    assert len(grants) == 19
+    assert len(grants) == 22
     for trigger in pipeline.of("cloudbuild.Trigger"):
         assert grants <= pipeline.upstream(trigger)
 
@@ -169,19 +194,19 @@ def test_the_foundations_include_the_pipeline(engine: Any) -> None:  # noqa: F81
     """The first build needs its account before there is an image."""
     found = deploy(engine, STACKS["pipeline"], image="")
     assert found.exit_code == 0, found.stderr
-    assert len(found.of("cloudbuild.Trigger")) == 2
+    assert len(found.of("cloudbuild.Trigger")) == 4
 
 
-def test_the_door_is_behind_googles_rules_and_before_the_allowlist(deployed: Deployed) -> None:  # noqa: F811
+def test_a_builds_access_is_behind_googles_rules_and_before_the_allowlist(deployed: Deployed) -> None:  # noqa: F811
     """Before these it would let a build's address past them; after those it would be throttled."""
     rules = deployed("everything").one("compute.SecurityPolicy").inputs["rules"]
     googles = [rule["priority"] for rule in rules if "expr" in rule["match"]]
     allowlist = [rule["priority"] for rule in rules if rule["action"] == "throttle"]
-    assert max(googles) < door.PRIORITY < min(allowlist)
+    assert max(googles) < names.TEMPORARY_ACCESS_PRIORITY < min(allowlist)
 
 
 @pytest.mark.parametrize("stack", ["dev", "single"])
-def test_a_stack_says_what_the_door_needs(stack: str, deployed: Deployed) -> None:  # noqa: F811
+def test_a_stack_says_what_a_builds_access_needs(stack: str, deployed: Deployed) -> None:  # noqa: F811
     outputs = deployed(stack).outputs
     assert outputs["network"]
     assert outputs["serviceAccount"]

@@ -120,6 +120,14 @@ class TestAGoodImage:
         group = [item for item in scene.world.pulumi.resources if item.kind == "RegionInstanceGroupManager"]
         assert [item.inputs["waits"] for item in group] == [False, False]
 
+    def test_has_pulumi_wait_where_a_group_goes(self, scene: Scene) -> None:
+        """As where an update was killed that made its successor: that one is there, and perhaps not yet healthy."""
+        scene.world.pulumi.groups = {"on-demand": False}
+        scene.run()
+        (group,) = (item for item in scene.world.pulumi.resources if item.kind == "RegionInstanceGroupManager")
+        assert group.inputs["waits"]
+        assert len(scene.world.google.groups) == 1
+
     def test_puts_back_what_was_changed_by_hand(self, scene: Scene) -> None:
         scene.world.google.things["AlertPolicy"].clear()
         scene.run()

@@ -131,3 +131,14 @@ def test_the_make_targets_are_these_steps() -> None:
             ["make", "--dry-run", "--always-make", target], cwd=REPOSITORY, capture_output=True, text=True, check=True
         )
         assert f"-m pipeline.steps {action}" in result.stdout, target
+
+
+def test_cloud_build_is_followed_in_its_own_region(stubbed: Path, tools: Tools) -> None:
+    """The plain command follows logs in Cloud Storage only, and new projects may not build in every region."""
+    file = stubbed / "Pulumi.dev.yaml"
+    file.write_text(file.read_text() + "  own-cloud-classifier:buildRegion: us-central1\n")
+    assert run(python("pipeline.steps", "submit"), stubbed, tools).returncode == 0
+    (call,) = tools.calls("builds", "submit")
+    assert call[:4] == ["gcloud", "beta", "builds", "submit"]
+    assert "--region=us-central1" in call
+    assert f"--substitutions=COMMIT_SHA={head(stubbed)},_ACCOUNT=pipeline-dev" in " ".join(call)
