@@ -11,6 +11,9 @@ HOST ?=
 
 IMAGE ?= classifier:latest
 
+# Most tests wait for a server, a browser or a load test rather than for a processor.
+TEST_PROCESSES ?= 3
+
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
@@ -32,7 +35,7 @@ run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:808
 infra: $(VENV)/infra.stamp  ## Set up what `pulumi up` needs
 
 test: $(VENV)/dev.stamp  ## Run all tests
-	$(PY) -m pytest -m "not image"
+	$(PY) -m pytest -m "not image" -n $(TEST_PROCESSES) --dist loadfile
 
 image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, DOCKER_FLAGS=)
 	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)
