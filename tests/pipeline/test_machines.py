@@ -95,7 +95,7 @@ class TestAGroupIsWaitedFor:
         assert wait(empty, SPOT).now == 0
 
     @pytest.mark.parametrize(
-        ("max_size", "surge", "minutes"), [(3, 3, 13), (48, 12, 22), (355, 89, 22), (48, 3, 58), (1, 0, 13)]
+        ("max_size", "surge", "minutes"), [(3, 3, 13), (48, 12, 22), (355, 89, 22), (15, 3, 25), (1, 0, 13)]
     )
     def test_as_long_as_its_size_and_its_surge_require(
         self, max_size: int, surge: int, minutes: int, world: World, wait: Callable[..., Clock]
