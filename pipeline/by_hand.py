@@ -35,7 +35,7 @@ def up(deployment: Deployment, settings: Settings) -> None:
     if settings.look or preflight.due(outputs):
         preflight.look(deployment.configured, outputs).raise_if_stopped()
     apis.ready(deployment.configured, first=not outputs)
-    carried = deployment.found
+    carried = deployment.running
     try:
         plan = stack.preview(carried, quiet=True)
     except ProtectedResources as reason:
@@ -85,7 +85,7 @@ def destroy(deployment: Deployment) -> None:
     stack.unprotect(item.urn for item in stack.state().resources if item.protected)
     stack.destroy()
     with contextlib.suppress(StepFailed):
-        forget(Bucket(deployment.where.backend), stack.name)
+        forget(Bucket(deployment.location.backend), stack.name)
     log(f"destroy: done. What stays: {_MADE_BY_BOOTSTRAP} (Pulumi.{stack.name}.yaml).")
 
 

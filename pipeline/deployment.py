@@ -44,7 +44,7 @@ class Deployment:
 
     Attributes:
         stack: the stack.
-        where: its project and region.
+        location: its project and region.
         configured: what its file says.
         settings: what this step was told.
         lock: the lock, held.
@@ -53,7 +53,7 @@ class Deployment:
     """
 
     stack: Stack
-    where: StackLocation
+    location: StackLocation
     configured: StackSettings
     settings: Settings
     lock: Lock
@@ -61,7 +61,7 @@ class Deployment:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def found(self) -> Carried:
+    def running(self) -> Carried:
         """Return what the stack said that it runs, when this began."""
         return Carried.of(self.outputs)
 
@@ -78,10 +78,10 @@ class Deployment:
         self.outputs = self.stack.outputs()
         self.lock.confirm()
         # Before Pulumi looks: it would take the rule for its own, and fail later on removing it.
-        temporary_access.withdraw(self.outputs, self.where.project, self.stack.name)
+        temporary_access.withdraw(self.outputs, self.location.project, self.stack.name)
         self.mend()
-        self.lock.remember(self.found.image)
-        return replace(self.found, image=self.lock.before)
+        self.lock.remember(self.running.image)
+        return replace(self.running, image=self.lock.before)
 
     def free(self) -> None:
         """Remove Pulumi's own lock where whoever left it is dead: ours says that nobody else is at work."""
@@ -91,7 +91,7 @@ class Deployment:
     def mend(self) -> None:
         """Take what exists into the state, and forget what does not."""
         state = self.stack.state()
-        pending_operations.mend(self.stack, state, self.where)
+        pending_operations.mend(self.stack, state, self.location)
         self.stack.refresh(state.targets, forget_interrupted=bool(state.creating))
 
     def deploy(self, image: str) -> None:
@@ -103,7 +103,7 @@ class Deployment:
         before = self.prepare()
         transitions.check(self.outputs, self.configured)
         target = replace(before, image=image)
-        bucket = Bucket(self.where.backend)
+        bucket = Bucket(self.location.backend)
         if self.settings.branch:
             releases.refuse_older(bucket, self.stack.name, self.settings.commit)
         log(f"rollout: {before.image or 'no image yet'} -> {image}")
@@ -145,9 +145,9 @@ class Deployment:
             raise StepFailed(
                 f"the registry no longer has {image}: choose another with IMAGE=.... gcloud says: {result.last_words}"
             )
-        log(f"rollback: {self.found.image or 'no image'} -> {image}")
+        log(f"rollback: {self.running.image or 'no image'} -> {image}")
         # A rollback that is run again is not meant to come back.
-        back_from = self.found.image if self.found.image != image else ""
+        back_from = self.running.image if self.running.image != image else ""
         target = replace(before, image=image)
         outputs = self.update(target, self.stack.preview(target), back_from)
         log(f"rollback: {image} runs at {outputs['url']}")
@@ -178,7 +178,7 @@ class Deployment:
 
     def wait(self, groups: Sequence[GroupPlan]) -> None:
         """Wait for the machines of some groups."""
-        machines.wait(groups, self.where.region, self.where.project, self.settings, pause=self.pause)
+        machines.wait(groups, self.location.region, self.location.project, self.settings, pause=self.pause)
 
     def _try(self, target: Carried, before: Carried, test: Callable[[dict[str, Any]], None]) -> None:
         # Mistakes in the settings or in the program end it here, with nothing changed.
@@ -194,7 +194,9 @@ class Deployment:
 
     def _test(self, outputs: dict[str, Any]) -> None:
         own = address.public_ipv4(self.settings.build_address)
-        with temporary_access.granted(outputs, self.where.project, self.stack.name, own, self.lock.confirm, self.pause):
+        with temporary_access.granted(
+            outputs, self.location.project, self.stack.name, own, self.lock.confirm, self.pause
+        ):
             fleet_tests.run(outputs, self.configured, self.settings)
 
     def _go_back(self, before: Carried, target: Carried, reason: StepFailed) -> NoReturn:
@@ -202,7 +204,7 @@ class Deployment:
         # What failed may be no more than a command that the loss of the lock has ended.
         self.lock.confirm()
         now = Carried.of(self.stack.outputs())
-        if now not in (before, target, self.found):
+        if now not in (before, target, self.running):
             raise StepFailed(f"{reason} Meanwhile somebody has deployed {now}, which is left as it is.") from reason
         if isinstance(reason, UpdateFailed) and not all(failure.of_group for failure in reason.failures):
             raise StepFailed(
@@ -219,7 +221,7 @@ class Deployment:
         log(f"rollout: failed, going back to {before}\n         {reason}")
         try:
             self.mend()
-            previous_template.point_back(self._groups(), self.where.region, self.where.project, self.lock.confirm)
+            previous_template.point_back(self._groups(), self.location.region, self.location.project, self.lock.confirm)
             unwanted = target.image if target.image != before.image else ""
             self.update(before, self.stack.preview(before), unwanted)
         except LockLost:

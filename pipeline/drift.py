@@ -18,8 +18,13 @@ def check(deployment: Deployment) -> None:
     Raises:
         StepFailed: something differs, with a line for each; or nobody can say.
     """
-    deployment.free()
-    stack = deployment.stack
+    stack, lock = deployment.stack, deployment.lock
+    if lock.predecessor:
+        lock.leave_as_it_was()
+        raise StepFailed(
+            f"the stack {stack.name} is as a rollout has left it that was ended from outside ({lock.predecessor}): run "
+            "`make deploy` or `make rollback`, which mend it."
+        )
     targets = stack.state().targets
     differences = stack.differences(targets) if targets else ()
     if differences:

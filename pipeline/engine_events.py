@@ -93,8 +93,8 @@ class Events:
     @property
     def given_up(self) -> tuple[Change, ...]:
         """Return the protected resources that the run would remove, each once."""
-        found = {change.urn: change for change in self.planned if change.protected and change.operation in REMOVING}
-        return tuple(found.values())
+        removed = {change.urn: change for change in self.planned if change.protected and change.operation in REMOVING}
+        return tuple(removed.values())
 
     @property
     def moves_traffic(self) -> bool:

@@ -90,14 +90,14 @@ def pending_certificates(service: Service, stack: StackSettings) -> list[str]:
     except StepFailed as reason:  # an account that may not look, which is no reason to go back
         log(f"tests: the certificates cannot be looked at: {reason}")
         return []
-    found: list[str] = []
+    pending: list[str] = []
     for item in listed:
         managed = item.get("managed") or {}
         # The two interfaces call it differently; both say ACTIVE.
         state = managed.get("status") or managed.get("state") or "ACTIVE"
         if str(item["name"]).rsplit("/", 1)[-1].startswith(f"{names.prefix(stack.stack)}-") and state != "ACTIVE":
-            found += managed.get("domains") or [str(item["name"])]
-    return found
+            pending += managed.get("domains") or [str(item["name"])]
+    return pending
 
 
 def behind_sign_in(service: Service) -> bool:

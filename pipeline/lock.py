@@ -40,6 +40,7 @@ class Lock:
         self._bucket, self._name, self._holder, self._settings, self._clock = bucket, name, holder, settings, clock
         self._generation = ""
         self._lost = ""
+        self._left_to: Holder | None = None
         # Renewed by a thread of its own, and asked for by the one that works.
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -59,8 +60,8 @@ class Lock:
         """
         end = self._clock() + self._settings.lock_wait_sec
         while not self._taken():
-            found = self._bucket.read(self._name)
-            holder = Holder.read(found.text) if found else None
+            content = self._bucket.read(self._name)
+            holder = Holder.read(content.text) if content else None
             if holder and not holder.is_dead(self._clock(), self._settings.lock_dead_sec):
                 if self._clock() >= end:
                     raise Locked(
@@ -69,7 +70,7 @@ class Lock:
                     )
                 log(f"lock: waiting for {holder}")
                 pause(min(_ASK_AGAIN_SEC, self._settings.lock_renew_sec))
-            elif found and self._taken(found.generation, before=holder.before if holder else ""):
+            elif content and self._taken(content.generation, before=holder.before if holder else ""):
                 self.predecessor = holder or self._holder
                 log(f"lock: taken over from {holder or 'nobody who can be read'}, which is dead")
                 break
@@ -103,6 +104,10 @@ class Lock:
                 self._renew()
         self.confirm()
 
+    def leave_as_it_was(self) -> None:
+        """Give it back to the dead, by whom the next rollout shall know what ran before."""
+        self._left_to = self.predecessor
+
     def release(self) -> None:
         """Give it back; it is no failure of the rollout where that fails, since it counts as dead soon."""
         self._stop.set()
@@ -110,7 +115,10 @@ class Lock:
             self._thread.join()
         if not self._lost:
             try:
-                self._bucket.remove(self._name, self._generation)
+                if self._left_to:
+                    self._bucket.write(self._name, replace(self._left_to, renewed=0.0).text, self._generation)
+                else:
+                    self._bucket.remove(self._name, self._generation)
             except StepFailed as reason:
                 log(f"lock: not given back, and dead in some minutes: {reason}")
 
@@ -125,10 +133,10 @@ class Lock:
         return True
 
     def _adopted(self) -> bool:
-        found = self._bucket.read(self._name)
-        holder = Holder.read(found.text) if found else None
-        if found and holder and holder.token == self._holder.token:
-            self._generation = found.generation
+        content = self._bucket.read(self._name)
+        holder = Holder.read(content.text) if content else None
+        if content and holder and holder.token == self._holder.token:
+            self._generation = content.generation
             return True
         return False
 
@@ -146,8 +154,8 @@ class Lock:
         before = self._holder
         try:
             if not self._taken(self._generation, before.before):
-                found = self._bucket.read(self._name)
-                self._lost = str((Holder.read(found.text) if found else None) or "by somebody who is done already")
+                content = self._bucket.read(self._name)
+                self._lost = str((Holder.read(content.text) if content else None) or "by somebody who is done already")
         except StepFailed as reason:
             # The next time will tell: where it stays so, the successor's write is what decides.
             self._holder = before

@@ -48,7 +48,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Look:
+class GroupStatus:
     """A group at one moment: its machines on the template that it should have, and those on others."""
 
     group: GroupPlan
@@ -94,7 +94,7 @@ def groups_of(outputs: Mapping[str, Any]) -> tuple[GroupPlan, ...]:
     )
 
 
-def look(group: GroupPlan, region: str, project: str) -> Look:
+def status_of(group: GroupPlan, region: str, project: str) -> GroupStatus:
     """Ask Google for a group's machines.
 
     Raises:
@@ -106,7 +106,7 @@ def look(group: GroupPlan, region: str, project: str) -> Look:
     versions = described.get("versions") or [{}]
     target = _last(versions[-1].get("instanceTemplate") or described.get("instanceTemplate") or "")
     machines = [_machine(item) for item in json_output([*managed, "list-instances", *where])]
-    return Look(
+    return GroupStatus(
         group,
         tuple(machine for machine in machines if machine.template == target),
         tuple(machine for machine in machines if machine.template != target),
@@ -141,39 +141,39 @@ def wait(
     limit_sec = max(group.update_sec for group in groups) + _ALLOWANCE_SEC
     began = said = clock()
     while True:
-        looks = [look(group, region, project) for group in groups]
+        statuses = [status_of(group, region, project) for group in groups]
         now = clock()
         # A group that grows from nothing may be complete with nothing; a fleet may not.
-        done = all(found.complete for found in looks) and any(found.healthy for found in looks)
+        done = all(status.complete for status in statuses) and any(status.healthy for status in statuses)
         if done or now - said >= settings.progress_sec:
             said = now
-            log(f"machines: {'; '.join(map(str, looks))}")
+            log(f"machines: {'; '.join(map(str, statuses))}")
         if done:
             return
         if now - began >= limit_sec:
-            _judge(looks, limit_sec)
+            _judge(statuses, limit_sec)
             return
         pause(settings.poll_sec)
 
 
-def _judge(looks: Sequence[Look], limit_sec: float) -> None:
+def _judge(statuses: Sequence[GroupStatus], limit_sec: float) -> None:
     """Decide about a fleet that is not what it should be when time is up."""
     wrong = []
-    for found in looks:
-        if found.complete:
+    for status in statuses:
+        if status.complete:
             continue
-        if found.unhealthy:
-            wrong.append(_named(found.unhealthy))
-        elif not found.group.spot:
-            wrong.append(f"{found}{_troubles(found)}")
-    if not any(found.healthy for found in looks):
-        wrong = wrong or ["no machine is updated and healthy" + "".join(map(_troubles, looks))]
+        if status.unhealthy:
+            wrong.append(_named(status.unhealthy))
+        elif not status.group.spot:
+            wrong.append(f"{status}{_troubles(status)}")
+    if not any(status.healthy for status in statuses):
+        wrong = wrong or ["no machine is updated and healthy" + "".join(map(_troubles, statuses))]
     if wrong:
         raise FleetUnhealthy(f"the fleet is not healthy after {limit_sec / 60:.0f} minutes: {'; '.join(wrong)}.")
-    for found in looks:
-        if not found.complete:
-            kept = f"; {len(found.old)} older ones serve on, with what ran before" if found.old else ""
-            log(f"machines: Google has no Spot machines at this moment: {found}{_troubles(found)}{kept}")
+    for status in statuses:
+        if not status.complete:
+            kept = f"; {len(status.old)} older ones serve on, with what ran before" if status.old else ""
+            log(f"machines: Google has no Spot machines at this moment: {status}{_troubles(status)}{kept}")
 
 
 def _machine(item: Mapping[str, Any]) -> Machine:
@@ -194,8 +194,8 @@ def _named(machines: Sequence[Machine]) -> str:
     return ", ".join(str(machine) for machine in machines[:_NAMED]) + more
 
 
-def _troubles(found: Look) -> str:
-    codes = sorted({machine.trouble for machine in found.updated if machine.trouble})
+def _troubles(status: GroupStatus) -> str:
+    codes = sorted({machine.trouble for machine in status.updated if machine.trouble})
     return f" ({', '.join(codes)})" if codes else ""
 
 

@@ -22,9 +22,9 @@ class ProtectedResources(StepFailed):
 
     def __init__(self, stack: str, changes: Sequence[Change]) -> None:
         self.changes = tuple(changes)
-        found = ", ".join(map(str, changes))
+        names = ", ".join(map(str, changes))
         super().__init__(
-            f"this would give up what is protected: {found}. Other people's DNS records and allowlists may name it, "
+            f"this would give up what is protected: {names}. Other people's DNS records and allowlists may name it, "
             f"and Google does not give it back. To do so all the same, run `make up STACK={stack} GIVE_UP=1`."
         )
 

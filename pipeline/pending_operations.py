@@ -17,7 +17,7 @@ from pipeline.stack import Stack
 from pipeline.state import Resource, State
 
 
-def mend(stack: Stack, state: State, where: StackLocation) -> None:
+def mend(stack: Stack, state: State, location: StackLocation) -> None:
     """Take into the state what an interrupted update has made at Google.
 
     The interrupted operations stay in the state, and are to be forgotten by a refresh afterwards.
@@ -38,8 +38,8 @@ def mend(stack: Stack, state: State, where: StackLocation) -> None:
         elif known and _is(known, resource):
             log(f"mend: {title(resource.urn)} is in the state already")
         elif known:
-            _remove(stack, kind, resource, where)
-        elif identifier := _identifier(kind, resource, state, where):
+            _remove(stack, kind, resource, location)
+        elif identifier := _identifier(kind, resource, state, location):
             _adopt(stack, resource, identifier)
         else:
             log(f"mend: {title(resource.urn)} was not made")
@@ -51,29 +51,32 @@ def _is(known: Resource, resource: Resource) -> bool:
     return bool(name) and name in (known.inputs.get("name"), known.outputs.get("name"), known.id.rsplit("/", 1)[-1])
 
 
-def _identifier(kind: ById | ByTitle, resource: Resource, state: State, where: StackLocation) -> str:
+def _identifier(kind: ById | ByTitle, resource: Resource, state: State, location: StackLocation) -> str:
     """Return the id by which Pulumi imports a resource, or nothing where there is none."""
     if isinstance(kind, ById):
-        return import_ids.fill(kind.form, resource.inputs, where.project, where.region)
+        return import_ids.fill(kind.form, resource.inputs, location.project, location.region)
     wanted = import_ids.title(kind, resource.inputs)
-    words = [import_ids.fill(word, resource.inputs, where.project, where.region) for word in kind.command]
-    command = ["gcloud", *words, f"--project={where.project}", "--format=json", "--quiet"]
-    found = [item[kind.id] for item in commands.json_output(command) if item.get(kind.key) == wanted]
+    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in kind.command]
+    command = ["gcloud", *words, f"--project={location.project}", "--format=json", "--quiet"]
+    numbers = [item[kind.id] for item in commands.json_output(command) if item.get(kind.key) == wanted]
     # One that the state has under another name in the program is not this one.
     taken = {item.id for item in state.resources}
-    forms = (import_ids.fill(kind.form, {**resource.inputs, "id": item}, where.project, where.region) for item in found)
+    forms = (
+        import_ids.fill(kind.form, {**resource.inputs, "id": item}, location.project, location.region)
+        for item in numbers
+    )
     return next((form for form in forms if form not in taken), "")
 
 
 def _adopt(stack: Stack, resource: Resource, identifier: str) -> None:
     table = {"parent": resource.parent}
-    found = {"type": resource.type, "name": resource.name, "id": identifier, "parent": "parent"}
+    resource_spec = {"type": resource.type, "name": resource.name, "id": identifier, "parent": "parent"}
     provider, _, _ = resource.provider.rpartition("::")
     if provider and not provider.rsplit("::", 1)[-1].startswith("default"):
         table["provider"] = provider
-        found["provider"] = "provider"
+        resource_spec["provider"] = "provider"
     try:
-        stack.adopt(found, table)
+        stack.adopt(resource_spec, table)
     except Refused as reason:
         if "does not exist" not in reason.said:
             raise StepFailed(
@@ -85,17 +88,17 @@ def _adopt(stack: Stack, resource: Resource, identifier: str) -> None:
         log(f"mend: {title(resource.urn)} had been made, and is in the state now")
 
 
-def _remove(stack: Stack, kind: ById | ByTitle, resource: Resource, where: StackLocation) -> None:
+def _remove(stack: Stack, kind: ById | ByTitle, resource: Resource, location: StackLocation) -> None:
     """Remove what was to replace something that still serves: the next update makes another replacement."""
     name = str(resource.inputs.get("name", ""))
     if not (isinstance(kind, ById) and kind.removal and name):
         log(f"mend: {title(resource.urn)} was being replaced; if the new one was made, it stays at Google beside it")
         return
-    words = [import_ids.fill(word, resource.inputs, where.project, where.region) for word in kind.removal]
+    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in kind.removal]
     scope = [word for word in words if word.startswith("--")]
     command = ["gcloud", *(word for word in words if word not in scope), "delete", name, *scope]
     stack.confirm()
-    result = commands.run([*command, f"--project={where.project}", "--quiet"], quiet=True)
+    result = commands.run([*command, f"--project={location.project}", "--quiet"], quiet=True)
     if not result.code:
         log(f"mend: {name} was to replace {title(resource.urn)}, which serves, and was removed")
     elif "not found" in result.errors.lower():

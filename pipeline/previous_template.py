@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from infra.plans import GroupPlan
 from pipeline.commands import run
 from pipeline.errors import log
-from pipeline.machines import look
+from pipeline.machines import status_of
 
 
 def point_back(groups: Iterable[GroupPlan], region: str, project: str, confirm: Callable[[], None]) -> None:
@@ -23,16 +23,16 @@ def point_back(groups: Iterable[GroupPlan], region: str, project: str, confirm: 
     Raises:
         StepFailed: Google cannot be asked, or this process may change nothing more.
     """
-    looks = [look(group, region, project) for group in groups]
-    if any(found.healthy for found in looks):
+    statuses = [status_of(group, region, project) for group in groups]
+    if any(status.healthy for status in statuses):
         return
-    for found in looks:
-        for template, count in Counter(machine.template for machine in found.old).most_common(1):
+    for status in statuses:
+        for template, count in Counter(machine.template for machine in status.old).most_common(1):
             command = ["gcloud", "compute", "instance-groups", "managed", "rolling-action", "start-update"]
-            where = [found.group.name, f"--region={region}", f"--project={project}"]
+            where = [status.group.name, f"--region={region}", f"--project={project}"]
             confirm()
             result = run([*command, *where, f"--version=template={template}", "--quiet"], quiet=True)
             if result.code:
-                log(f"rollout: {found.group.name} cannot be pointed back to {template}: {result.last_words}")
+                log(f"rollout: {status.group.name} cannot be pointed back to {template}: {result.last_words}")
             else:
-                log(f"rollout: {found.group.name} points to {template} again, which {count} of its machines run")
+                log(f"rollout: {status.group.name} points to {template} again, which {count} of its machines run")

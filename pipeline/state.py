@@ -57,8 +57,8 @@ class State:
     @property
     def groups(self) -> dict[str, str]:
         """Return the groups of machines: their names at Google by those in the program."""
-        found = [item for item in self.resources if item.type == GROUP and not item.condemned]
-        return {item.name: str(item.outputs.get("name") or item.inputs.get("name") or item.id) for item in found}
+        groups = [item for item in self.resources if item.type == GROUP and not item.condemned]
+        return {item.name: str(item.outputs.get("name") or item.inputs.get("name") or item.id) for item in groups}
 
 
 def read(deployment: Mapping[str, Any]) -> State:

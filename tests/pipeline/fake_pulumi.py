@@ -1,13 +1,15 @@
 """Pulumi's engine with a stack's state, in place of the command line: what pulumi.automation and people ask of it.
 
 Seen of the real one (3.274 with the gcp provider against a stand-in for Google's API; tests/infra/recorded holds the
-plans and calls): a creation is written down as pending before Google is called, and stays so when the process is
-killed; the next update warns and makes a second resource beside the first; what is imported is updated, and the
-pending operation is only dropped by a refresh that is told to; a replaced template is made first and removed at the
-end, which Google refuses while a group uses it; outputs are those of the last update that ended well; a refresh finds
-what was changed by hand, an update does not; a lock is a file that outlives its process, and `cancel` removes it.
+plans and calls, and test_fake_pulumi.py compares): a creation is written down as pending before Google is called, and
+stays so when the process is killed; the next update warns and makes a second resource beside the first; what is
+imported is updated; a replaced template is made first and removed at the end, which Google refuses while a group uses
+it; outputs are those of the last update that ended well; a refresh finds what was changed by hand, an update does not;
+a lock is a file that outlives its process, and `cancel` removes it.
 
-From the sources and never seen: the events (engine/events.go), the texts of protected resources (deploy/step.go).
+From Pulumi's sources: a pending creation stays until a refresh is told to forget it (backend/snapshot.go; in the runs
+above an update after the import dropped it, which is the easier case), the events (sdk's apitype/events.go), the texts
+of protected resources (resource/deploy/step.go).
 """
 
 from __future__ import annotations

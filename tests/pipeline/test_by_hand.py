@@ -213,6 +213,19 @@ class TestDrift:
         scene.world.google.things["Repository"].clear()
         assert "is as it was deployed" in scene.run("drift")
 
+    def test_what_a_dead_rollout_left_is_said_and_left_to_the_next(self, scene: Scene) -> None:
+        """Looking at night must not lose what the next rollout needs to know: that it died, and what ran before."""
+        lock = f"gs://{PROJECT}-pulumi-state/rollout/dev/lock.json"
+        holder: dict[str, Any] = dict.fromkeys(("who", "host", "build", "action", "token"), "x")
+        holder |= {"pid": 1, "began": 0.0, "renewed": 0.0, "before": NEW}
+        scene.world.google.objects[lock] = (1, json.dumps(holder))
+        for _ in range(2):
+            assert "as a rollout has left it that was ended from outside (x@x (process 1" in scene.refused("drift")
+        assert json.loads(scene.world.google.objects[lock][1])["before"] == NEW
+        scene.world.google.registry.add(NEW)
+        scene.run("rollback")
+        assert scene.image == NEW
+
     def test_a_stack_without_machines_has_none(self, scene: Scene) -> None:
         scene.world.pulumi.resources = [item for item in scene.world.pulumi.resources if "Registry" in item.urn]
         assert "is as it was deployed" in scene.run("drift")
