@@ -47,9 +47,10 @@ def commands() -> Iterator[tuple[str, tuple[str, str]]]:
             continue
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.List | ast.Tuple):
-                words = [item.value for item in node.elts if isinstance(item, ast.Constant) and item.value != "gcloud"]
+                constants = [str(item.value) for item in node.elts if isinstance(item, ast.Constant)]
+                words = [word for word in constants if word != "gcloud"]
                 groups = {word for word, _ in NEEDS}
-                if len(words) >= 2 and words[0] in groups and all(isinstance(word, str) for word in words[:2]):
+                if len(words) >= 2 and words[0] in groups:
                     yield file.stem, (words[0], words[1])
 
 
