@@ -122,7 +122,7 @@ def change_rules(project: GoogleProject, add: dict[str, Any] | None = None, remo
 
 
 def test_b12_a_door_that_was_open_during_an_update_stops_the_next_ones() -> None:
-    """The provider reads the door's rule into the state, and asks to remove what is closed by then."""
+    """The provider reads the rule of a build's access into the state, and asks to remove what is closed by then."""
     stack = live()
     change_rules(stack.project, add={"priority": 900, "action": "allow"})
     during = move(stack, old(allowlist=MANY_RANGES))

@@ -16,7 +16,7 @@ from tests.infra.google.api import GoogleProject
 from tests.infra.google.calls import Call
 from tests.infra.google.engine_plan import Plan, Stack, plan
 from tests.infra.google.engine_update import Order, Update, needs_of
-from tests.infra.google.traffic import Door, doors
+from tests.infra.google.traffic import FrontEnd, front_ends
 
 # Kinds that decide about who is served.
 _TRAFFIC = (
@@ -74,7 +74,7 @@ def move(live: Live, program: Deployment) -> Outcome:
     outcome = Outcome(planned, last)
     if planned.refused:
         return outcome
-    begin = doors(live.project)
+    begin = front_ends(live.project)
     for number, order in enumerate(_orders(live.stack, program, planned)):
         now = live.copy()
         seen = _Watch(now.project, begin)
@@ -83,7 +83,7 @@ def move(live: Live, program: Deployment) -> Outcome:
             outcome.refusals.setdefault(refusal.rule, str(refusal))
         now.project.settle()
         if result.succeeded:
-            for trouble, call in seen.troubles(doors(now.project)).items():
+            for trouble, call in seen.troubles(front_ends(now.project)).items():
                 outcome.troubles.setdefault(trouble, call)
         if number == 0:
             outcome.live = now
@@ -124,28 +124,28 @@ def leftovers(stack: Stack, program: Deployment) -> list[str]:
 
 
 class _Watch:
-    """Looks at the doors after each call that traffic may notice."""
+    """Looks at the front_ends after each call that traffic may notice."""
 
-    def __init__(self, project: GoogleProject, begin: list[Door]) -> None:
+    def __init__(self, project: GoogleProject, begin: list[FrontEnd]) -> None:
         self._project, self._begin = project, begin
-        self._moments: list[tuple[str, list[Door]]] = []
+        self._moments: list[tuple[str, list[FrontEnd]]] = []
 
     def __call__(self, call: Call) -> None:
         if self._begin and call.kind in _TRAFFIC:
-            self._moments.append((call.line or f"wait for {call.target}", doors(self._project)))
+            self._moments.append((call.line or f"wait for {call.target}", front_ends(self._project)))
 
-    def troubles(self, end: list[Door]) -> dict[str, str]:
+    def troubles(self, end: list[FrontEnd]) -> dict[str, str]:
         """Return what was wrong, by what there is before and in the end, with the first call after which it was."""
         found: dict[str, str] = {}
         # Who uses an address and a port that stay may rely on them; else the old ones serve until the new ones do.
-        stays = {door.at for door in self._begin} & {door.at for door in end}
-        needed = [{at} for at in stays] or [{door.at for door in [*self._begin, *end]}]
+        stays = {front_end.at for front_end in self._begin} & {front_end.at for front_end in end}
+        needed = [{at} for at in stays] or [{front_end.at for front_end in [*self._begin, *end]}]
         for line, now in [*self._moments, ("in the end", end)] if self._begin else []:
             for at in needed:
-                here = [door for door in now if door.at in at]
+                here = [front_end for front_end in now if front_end.at in at]
                 if not here:
                     found.setdefault(NOBODY_IS_SERVED, line)
-                elif all(door.certificate_pending for door in here) and now is not end:
+                elif all(front_end.certificate_pending for front_end in here) and now is not end:
                     found.setdefault(CERTIFICATE_IS_PENDING, line)
                 elif _admitted(self._begin) & _admitted(end) - _admitted(here):
                     found.setdefault(SOME_ARE_SHUT_OUT, line)
@@ -154,8 +154,8 @@ class _Watch:
         return found
 
 
-def _admitted(found: list[Door]) -> set[str]:
-    return {admitted for door in found for admitted in door.admits}
+def _admitted(found: list[FrontEnd]) -> set[str]:
+    return {admitted for front_end in found for admitted in front_end.admits}
 
 
 def _orders(stack: Stack, program: Deployment, planned: Plan) -> Iterator[Order]:

@@ -21,7 +21,7 @@ EVERYWHERE = "*"
 
 
 @dataclass(frozen=True)
-class Door:
+class FrontEnd:
     """An address and a port that lead to a machine that is ready, for clients of some ranges."""
 
     address: str
@@ -34,7 +34,7 @@ class Door:
         return self.address, self.port
 
 
-def doors(project: GoogleProject) -> list[Door]:
+def front_ends(project: GoogleProject) -> list[FrontEnd]:
     """Return all that leads to an answer just now."""
     return [*_behind_a_balancer(project), *_directly(project)]
 
@@ -49,8 +49,8 @@ def ejects_by_success_rate(service: Mapping[str, Any]) -> bool:
     )
 
 
-def _behind_a_balancer(project: GoogleProject) -> Iterator[Door]:
-    found: dict[tuple[str, int], Door | None] = {}
+def _behind_a_balancer(project: GoogleProject) -> Iterator[FrontEnd]:
+    found: dict[tuple[str, int], FrontEnd | None] = {}
     for rule in _of(project, "compute.GlobalForwardingRule"):
         port, address = int(str(rule.fields["portRange"]).partition("-")[0]), rule.fields["ipAddress"]
         proxy = _referred(project, rule.fields["target"])
@@ -61,18 +61,18 @@ def _behind_a_balancer(project: GoogleProject) -> Iterator[Door]:
             found[address, port] = None
         elif (service := _referred(project, url_map.fields["defaultService"])) and _has_machines(project, service):
             pending = proxy.kind == "compute.TargetHttpsProxy" and not _has_certificate(project, proxy)
-            found[address, port] = Door(_address(project, address), port, _admitted(project, service), pending)
-    for (address, port), door in found.items():
+            found[address, port] = FrontEnd(_address(project, address), port, _admitted(project, service), pending)
+    for (address, port), front_end in found.items():
         # A redirect is as good as where it leads to.
-        onward = door or found.get((address, 443))
+        onward = front_end or found.get((address, 443))
         if onward:
-            yield Door(onward.address, port, onward.admits, onward.certificate_pending)
+            yield FrontEnd(onward.address, port, onward.admits, onward.certificate_pending)
 
 
-def _directly(project: GoogleProject) -> Iterator[Door]:
+def _directly(project: GoogleProject) -> Iterator[FrontEnd]:
     for path, machines in project.machines.items():
         if machines.ready and machines.address and _is_alive(project, path):
-            yield Door(machines.address, machines.port, _open_to(project, path, machines.port))
+            yield FrontEnd(machines.address, machines.port, _open_to(project, path, machines.port))
 
 
 def _has_machines(project: GoogleProject, service: Thing) -> bool:
