@@ -1,5 +1,6 @@
 """gunicorn's settings, each with its reason. Read by `python -m service serve`; facts from gunicorn 27's sources."""
 
+import resource
 from pathlib import Path
 
 from service.cpus import available_cpus
@@ -7,7 +8,8 @@ from service.settings import Settings
 
 _settings = Settings.from_environment()
 
-bind = f"{_settings.host}:{_settings.port}"
+# An IPv6 address stands in brackets.
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 
 # One worker: one copy of the model, one count of admitted requests, one set of metrics. Threads suffice, because
 # decoding and inference release the GIL.
@@ -17,6 +19,15 @@ worker_class = "service.worker.DrainingWorker"
 # More threads than admitted requests, or probes and refusals would wait behind work. Idle ones are never started.
 _SPARE_THREADS = 64
 threads = (_settings.threads or available_cpus()) + _settings.queue_size + _SPARE_THREADS
+
+# At this number gunicorn stops accepting, and probes would wait behind whoever holds connections open in silence. Each
+# is a file, of which a process may have 1,024 in many places unless it asks for more.
+_CONNECTIONS, _SPARE_FILES = 10_000, 256
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = _CONNECTIONS + _SPARE_FILES if _hard == resource.RLIM_INFINITY else min(_hard, _CONNECTIONS + _SPARE_FILES)
+if _soft != resource.RLIM_INFINITY and _soft < _files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+worker_connections = _files - _SPARE_FILES
 
 # The heartbeat file: on a disk it stalls the worker whenever the disk does.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # a mount point, not a file in /tmp

@@ -275,3 +275,25 @@ def test_the_other_engines_serve_too(engine: str, digits_bundle: Bundle, tmp_pat
     with running(tmp_path, MODEL_DIR=digits_bundle.path, ENGINE=engine) as server:
         assert_classifies(server, digit)
         assert server.request("GET", "/version").json()["model"]["engine"] == engine
+
+
+def test_connections_that_say_nothing_keep_no_probe_out(digits_bundle: Bundle, tmp_path: Path) -> None:
+    """Also where a balancer's long patience is set: gunicorn stops accepting at 1,000 unless it is told otherwise."""
+    with running(tmp_path, MODEL_DIR=digits_bundle.path, KEEPALIVE_SEC=620) as server, contextlib.ExitStack() as open_:
+        for _ in range(1100):
+            open_.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+        assert server.request("GET", "/healthz").status == 200
+        assert server.request("GET", "/readyz").status == 200
+
+
+def test_an_ipv6_address_is_served(digits_bundle: Bundle, tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with running(tmp_path, MODEL_DIR=digits_bundle.path, HOST="::", THREADS=1) as server:
+        connection = http.client.HTTPConnection("::1", server.port, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
