@@ -14,9 +14,10 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from infra import api_names, names
-from pipeline import connection, gcloud
+from pipeline import connection, gcloud, pin
 from pipeline.bootstrap_request import Request, read
 from pipeline.errors import StepFailed, log, main
 from pipeline.provision import Provisioner
@@ -115,6 +116,19 @@ def _stack(request: Request, provisioner: Provisioner) -> None:
         provisioner.run([*setting, "--path", f"allowlist[{number}]", text, f"--stack={stack}"])
 
 
+def pin_images(folder: Path) -> None:
+    """Pin the images that builds use, where one is not: Cloud Build deploys nothing that was made by tags."""
+    files = [folder / name for name in pin.FILES]
+    try:
+        if all(reference.digest for file in files for reference in pin.references(file)):
+            return
+        pin.pin(files)
+    except StepFailed as reason:
+        log(f"The images that builds use are not pinned: {reason} Cloud Build stops until `make pin` has done it.")
+    else:
+        log(f"Commit {', '.join(pin.FILES)}: they pin the images that builds use.")
+
+
 def _say_next(request: Request) -> None:
     setting, stack = f"  PULUMI_BACKEND_URL={request.backend} pulumi config set", request.stack
     log("\nNext:")
@@ -145,6 +159,8 @@ def _main() -> None:
             change=lambda command: gcloud.change(command, request.environment),
         ),
     )
+    if not request.dry:
+        pin_images(Path())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import http.client
 import http.server
 import json
 import re
+import shutil
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import pin, registries
+from pipeline import bootstrap, pin, registries
 from pipeline.errors import StepFailed
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import complaint, python, run
@@ -319,3 +320,55 @@ def test_the_check_names_each_image_that_is_not_pinned(tmp_path: Path) -> None:
         ]
     ]
     assert complaint(result).startswith("5 images are whatever their tags mean on the day: run `make pin`")
+
+
+def made_by_tags(folder: Path) -> Path:
+    """Make a checkout with the files that name images, not pinned, and checks that only say that they ran."""
+    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in pin.FILES:
+        text = (REPOSITORY / name).read_text("utf-8")
+        (folder / name).write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", text))
+    (folder / ".ci").mkdir()
+    (folder / ".ci" / "run").write_text("echo checked >ran\n")
+    return folder
+
+
+@pytest.mark.parametrize(("network", "goes_on"), [("cloudbuild", False), ("", True)])
+def test_cloud_build_stops_where_an_image_is_not_pinned(network: str, goes_on: bool, tmp_path: Path) -> None:
+    folder = made_by_tags(tmp_path / "checkout")
+    (folder / "Makefile").write_text("lint test:\n\t@echo checked >ran\n")
+    result = run(["bash", "pipeline/tests.sh"], folder, NETWORK=network)
+    assert "run `make pin`" in result.stderr
+    assert (result.returncode == 0, (folder / "ran").exists()) == (goes_on, goes_on)
+
+
+def test_cloud_build_goes_on_where_all_are_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made_by_tags(tmp_path / "checkout")
+    monkeypatch.setattr(registries, "digest", lambda *_: OLD)
+    monkeypatch.chdir(folder)
+    pin.pin([Path(name) for name in pin.FILES])
+    assert run(["bash", "pipeline/tests.sh"], folder, NETWORK="cloudbuild").returncode == 0
+    assert (folder / "ran").exists()
+
+
+def test_bootstrap_pins_and_says_what_to_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made_by_tags(tmp_path / "checkout")
+    monkeypatch.setattr(registries, "digest", lambda *_: OLD)
+    bootstrap.pin_images(folder)
+    pin.check([folder / name for name in pin.FILES])
+    assert "Commit cloudbuild.yaml" in capsys.readouterr().out
+    bootstrap.pin_images(folder)
+    assert capsys.readouterr().out == "", "what is pinned is left as it is"
+
+
+def test_a_registry_out_of_reach_does_not_end_a_bootstrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(name: str, tag: str) -> str:
+        raise StepFailed("nobody answers.")
+
+    monkeypatch.setattr(registries, "digest", unreachable)
+    bootstrap.pin_images(made_by_tags(tmp_path / "checkout"))
+    assert "Cloud Build stops until `make pin` has done it" in capsys.readouterr().out
