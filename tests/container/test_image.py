@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import threading
 import time
+import uuid
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -318,10 +319,12 @@ class TestImage:
     def test_a_change_of_the_server_builds_no_model_again(self, image: str, context: Path, tmp_path: Path) -> None:
         """With the official weights that would be minutes, at every change of a page."""
         changed = tmp_path / "changed"
+        # Another one in each run: the engine's cache remembers those of earlier ones.
+        change = f"\n# a change, {uuid.uuid4()}\n"
         shutil.copytree(context, changed)
         for name, again in (("web/api.py", False), ("bundle.py", True)):
             with (changed / "service" / name).open("a") as file:
-                file.write("\n# a change\n")
+                file.write(change)
             result = build(changed, "classifier:changed", "--build-arg", "MODEL=local", "--progress=plain")
             assert result.returncode == 0
             (number,) = set(re.findall(r"#(\d+) \[model-local [^]]*\] RUN", result.stderr))
