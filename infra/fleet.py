@@ -72,7 +72,7 @@ class Group(pulumi.ComponentResource):
         if not settings.single:
             # Also where the size is fixed: a group cannot be resized while it has an autoscaler, and Pulumi would
             # remove that only after it has resized the group (412, terraform-google-vm#64).
-            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)
+            _autoscaler(name, settings, plan, self.manager, parent=self)
         self.register_outputs({})
 
     def _manager(
@@ -154,8 +154,8 @@ def _autoscaler(
     plan: GroupPlan,
     manager: gcp.compute.RegionInstanceGroupManager,
     parent: pulumi.Resource,
-) -> gcp.compute.RegionAutoscaler:
-    return gcp.compute.RegionAutoscaler(
+) -> None:
+    gcp.compute.RegionAutoscaler(
         name,
         region=settings.region,
         target=manager.id,

@@ -66,11 +66,6 @@ def previewer(stack: str) -> str:
     return f"preview-{stack}"
 
 
-def account_email(account: str, project: str) -> str:
-    """Return the address of a service account by its id."""
-    return f"{account}@{project}.iam.gserviceaccount.com"
-
-
 def state_bucket(project: str) -> str:
     """Return the bucket with the state of all stacks of a project, without gs://; `make bootstrap` makes it."""
     return f"{project}-pulumi-state"

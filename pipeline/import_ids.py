@@ -95,7 +95,6 @@ KINDS: dict[str, Kind] = {
     "compute.URLMap": _compute("url-maps"),
     "dns.ManagedZone": ById("{name}"),
     "dns.RecordSet": ById("{managedZone}/{name}/{type}"),
-    "iap.WebBackendServiceIamMember": Again(),
     "kms.CryptoKeyIAMMember": Again(),
     "logging.Metric": ById("{name}"),
     "monitoring.AlertPolicy": ByTitle("displayName", ("alpha", "monitoring", "policies", "list")),

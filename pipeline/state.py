@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra import names
 from pipeline.engine_events import GROUP, name_of, type_of
-
-# The components whose resources the pipeline's accounts manage, and may read. Everything else are foundations, which a
-# person makes (infra/__main__.py).
-MANAGED = ("Armor", "Balancer", "DirectAccess", "Fleet", "Monitoring")
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,10 @@ class State:
 
     @property
     def targets(self) -> list[str]:
-        """Return the patterns by which a refresh is kept to what the pipeline manages, as far as it is there."""
+        """Return the patterns by which a refresh is kept to what a build deploys and may read, as far as it is there."""
         there = {item.type for item in self.resources}
-        return [f"**classifier:infra:{name}$**" for name in MANAGED if f"classifier:infra:{name}" in there]
+        deployed = [f"classifier:infra:{name}" for name in names.DEPLOYED_COMPONENTS]
+        return [f"**{component}$**" for component in deployed if component in there]
 
     @property
     def groups(self) -> dict[str, str]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from infra.names import DEPLOYED_COMPONENTS
 from infra.pipeline import DEPLOYER_ROLES
 from tests.infra.conftest import Deployed
+from tests.infra.deployment import Resource
 from tests.infra.engine import Engine
 from tests.infra.stacks import STACKS, VARIATIONS, deploy
 
@@ -37,19 +39,33 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 } | VARIATIONS
 
 
-def beyond_the_foundations(engine: Engine, case: str) -> set[str]:
-    """Return the kinds that an image adds to the foundations: what a build makes, at its first deployment."""
+def first_deployment(engine: Engine, case: str) -> tuple[tuple[Resource, ...], list[Resource]]:
+    """Return the foundations, and what an image adds to them: what a build makes, at its first deployment."""
     stack, more = CASES[case]
     before = deploy(engine, STACKS[stack], **{**more, "image": ""})
     after = deploy(engine, STACKS[stack], **more)
     assert (before.exit_code, after.exit_code) == (0, 0)
-    return {resource.kind for urn, resource in after.by_urn.items() if resource.custom and urn not in before.by_urn}
+    added = [resource for urn, resource in after.by_urn.items() if resource.custom and urn not in before.by_urn]
+    return before.custom, added
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name in STACKS])
 def test_a_build_may_make_all_that_an_image_adds_to_the_foundations(case: str, engine: Engine) -> None:
-    needed = {kind: MAKES.get(kind, "no role of the deployer's") for kind in beyond_the_foundations(engine, case)}
+    _, added = first_deployment(engine, case)
+    needed = {resource.kind: MAKES.get(resource.kind, "no role of the deployer's") for resource in added}
     assert {kind: role for kind, role in needed.items() if role not in DEPLOYER_ROLES} == {}
+
+
+def test_a_build_s_refresh_is_of_just_what_an_image_adds_to_the_foundations(engine: Engine) -> None:
+    """One component that is missing, and drift in it stays; one too many, and the account may not read it."""
+    unused = set(DEPLOYED_COMPONENTS)
+    for case in ("everything", "single"):
+        foundations, added = first_deployment(engine, case)
+        for resource in (*foundations, *added):
+            within = {name for name in DEPLOYED_COMPONENTS if f"classifier:infra:{name}$" in resource.urn}
+            assert len(within) == (resource in added), resource.urn
+            unused -= within
+    assert not unused
 
 
 def test_no_role_is_granted_that_nothing_needs() -> None:

@@ -40,7 +40,7 @@ def test_a_preview_shows_exactly_what_the_update_makes(stack: str, deployed: Dep
 def test_a_resource_that_hides_from_the_preview_is_noticed(engine: Engine, tmp_path: Path) -> None:
     hidden = Mutation(
         "", "infra/fleet.py", "dev",
-        "            self.autoscaler = _autoscaler(name, settings, plan, self.manager, parent=self)\n",
+        "            _autoscaler(name, settings, plan, self.manager, parent=self)\n",
         "            self.manager.id.apply(lambda _: _autoscaler(name, settings, plan, self.manager, parent=self))\n",
     )  # fmt: skip
     project = hidden.apply(PROJECT, tmp_path)

@@ -27,9 +27,18 @@ def test_certificates_by_dns_are_prepared_before_they_are_used() -> None:
     transitions.check({}, replace(HTTPS, certificates="dns"))
 
 
-@pytest.mark.parametrize(("redirect_http", "told"), [(True, True), (False, False)])
-def test_https_without_a_certificate_is_told(
-    redirect_http: bool, told: bool, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("before", "settings", "told"),
+    [
+        ("", HTTPS, True),
+        ("", replace(HTTPS, certificates="both"), True),
+        ("", replace(HTTPS, redirect_http=False), False),
+        ("", replace(HTTPS, certificates="dns"), False),
+        ("load-balancer", HTTPS, False),
+    ],
+)
+def test_the_first_https_without_a_certificate_is_told_once(
+    before: str, settings: Settings, told: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    transitions.check(running(""), replace(HTTPS, redirect_http=redirect_http))
+    transitions.check(running(before), settings)
     assert ("redirectHttp" in capsys.readouterr().out) is told

@@ -56,22 +56,6 @@ def test_whose_limit_it_was_is_told() -> None:
     assert own.value.headers == {}
 
 
-def test_who_is_out_of_time_is_told_when_to_come_back() -> None:
-    """As those are who are refused at the door: ten requests of 2 s on one slot take 20 s."""
-    clock = FakeClock()
-    admission = Admission(slots=1, queue_size=9, clock=clock)
-    for _ in range(200):
-        with admission.slot(Deadline(10, clock)):
-            clock.now += 2
-    places = [admission.enter() for _ in range(10)]
-    for place in places:
-        place.__enter__()
-    deadline = Deadline(0, clock)
-    with pytest.raises(OutOfTime, match="Try again in 20 s") as caught:
-        admission.check(deadline, "decoding")
-    assert caught.value.headers == {"Retry-After": "20"}
-
-
 def test_as_many_enter_as_there_are_slots_and_places_in_the_queue() -> None:
     admission = Admission(slots=1, queue_size=1)
     with admission.enter(), admission.enter():
@@ -104,7 +88,7 @@ def test_a_place_is_given_back_when_the_request_fails() -> None:
 
 
 def test_retry_after_follows_the_present_service_time() -> None:
-    """Ten requests of 2 s on one slot: whoever is refused now is told about 20 s, in whole seconds."""
+    """Ten requests of 2 s on one slot: who is refused at the door or out of time is told 20 s, in whole seconds."""
     clock = FakeClock()
     admission = Admission(slots=1, queue_size=9, clock=clock)
     for _ in range(200):
@@ -113,9 +97,11 @@ def test_retry_after_follows_the_present_service_time() -> None:
     places = [admission.enter() for _ in range(10)]
     for place in places:
         place.__enter__()
-    with pytest.raises(Overloaded, match="Try again in 20 s") as caught, admission.enter():
+    with pytest.raises(Overloaded, match="Try again in 20 s") as refused, admission.enter():
         pass
-    assert caught.value.headers == {"Retry-After": "20"}
+    with pytest.raises(OutOfTime, match="Try again in 20 s") as late:
+        admission.check(Deadline(0, clock), "decoding")
+    assert refused.value.headers == late.value.headers == {"Retry-After": "20"}
 
 
 def test_retry_after_is_never_below_a_second() -> None:
