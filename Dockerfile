@@ -41,18 +41,15 @@ RUN --mount=type=secret,id=ca \
     && /tools/bin/pip install --no-deps -r modeling.txt \
     && /tools/bin/pip install --retries 0 --timeout 15 -r torch.txt
 
-# The same service with all of that, for comparison only (container/compare.py).
+# The same service with all of that, for comparison only (loadtest/bench/image_sizes.py).
 FROM modeling AS plain
 COPY service service
 
-# What a model is built with: a change of anything else leaves the model in the cache.
-FROM tools AS building
-COPY service /stage/service
-RUN cd /stage/service \
-    && rm -r web bench admission.py gunicorn.conf.py lingering.py logs.py refusing.py telemetry.py worker.py
-
+# Only what builds a model: a change of what serves it leaves the model in the cache.
 FROM modeling AS model-official
-COPY --from=building /stage/service service
+COPY service/*.py service/
+COPY service/model service/model
+COPY service/build service/build
 # Never substituted: without the official weights the build stops. INT8 that fails its gate is not packed, FP32 is.
 ARG WEIGHTS=official
 RUN --mount=type=secret,id=ca \
@@ -61,7 +58,8 @@ RUN --mount=type=secret,id=ca \
     && /tools/bin/python -m service pack /bundle /stage/app/models/resnet18
 
 FROM packages AS model-local
-COPY --from=building /stage/service service
+COPY service/*.py service/
+COPY service/model service/model
 COPY models/resnet18 /bundle
 RUN PYTHONPATH=/stage/app/packages python3 -m service pack /bundle /stage/app/models/resnet18 \
     && rm -r /stage/app/packages /stage/app/sbom.cdx.json
@@ -72,10 +70,12 @@ RUN python3 fix_times.py /stage
 
 # ---- code
 FROM tools AS code
-COPY service /stage/app/service
+COPY service/*.py /stage/app/service/
+COPY service/model /stage/app/service/model
+COPY service/serve /stage/app/service/serve
 COPY container/healthcheck.py /stage/app/
 COPY container/fix_times.py ./
-RUN rm -rf /stage/app/service/modeling /stage/app/service/bench && python3 fix_times.py /stage
+RUN python3 fix_times.py /stage
 
 # ---- root: the base without what an intruder would use
 FROM ${BASE} AS stripped

@@ -47,7 +47,7 @@ image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTo
 	$(PY) -m service build --weights untrained --torchscript --reuse
 	container/build.sh classifier:compared --build-arg MODEL=local $(DOCKER_FLAGS)
 	container/build.sh classifier:plain --target plain $(DOCKER_FLAGS)
-	$(PY) container/compare.py classifier:compared classifier:plain
+	$(PY) -m loadtest.bench.image_sizes classifier:compared classifier:plain
 
 lint: $(VENV)/dev.stamp  ## Check style and types
 	$(PY) -m ruff check .
@@ -60,8 +60,8 @@ format: $(VENV)/dev.stamp  ## Rewrite the sources in the project's style
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: $(VENV)/run.stamp  ## Measure speed and memory on this machine
-	$(PY) -m service bench
+bench: $(VENV)/loadtest.stamp  ## Measure speed and memory on this machine
+	$(PY) -m loadtest.bench
 
 loadtest: $(VENV)/loadtest.stamp  ## Load test with targets (SCENARIO=, HOST=URL, CONFIRM=1, LOADTEST_FLAGS=)
 ifeq ($(HOST),)

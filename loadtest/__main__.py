@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from loadtest import targets
 from loadtest.errors import LoadTestError
-from loadtest.scenarios import NAMES, Wishes, make
+from loadtest.judge import targets
+from loadtest.plan.scenarios import NAMES, Wishes, make
 
 if TYPE_CHECKING:
-    from loadtest.command import Options
+    from loadtest.rig import Options
 
 EXIT_MISSED = 1
 EXIT_USAGE = 2
@@ -132,7 +132,7 @@ def run(scenario: str, target_file: Path, web: bool, web_port: int, **options: A
     wishes = Wishes(**{name: options.pop(name) for name in Wishes.__dataclass_fields__})
     found = make(scenario, wishes)
     chosen = targets.choose(target_file, scenario)
-    from loadtest import running
+    from loadtest import run_command as running
 
     settings = _options(**options)
     result = (
@@ -181,7 +181,8 @@ def rate(target_file: Path, file: Path, **options: Any) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Also write a picture (PNG) of both.")
 def compare(first: Path, second: Path, output: Path | None) -> None:
     """Compare two saved runs: folders with a results.json, or those files."""
-    from loadtest import comparison, results
+    from loadtest.judge import results
+    from loadtest.show import comparison
 
     a, b = results.load(first), results.load(second)
     click.echo(comparison.table(a, b, (str(first), str(second))))
@@ -204,13 +205,13 @@ def worker(
     master: str, port: int, host: str, connect_to: str | None, folder: Path | None, seed: int, insecure: bool
 ) -> None:
     """Send a share of what a master plans (`run --workers N`), from this machine."""
-    from loadtest import running
+    from loadtest import run_command as running
 
     running.work(master, port, host, connect_to, folder, seed, insecure)
 
 
 def _options(host: str | None, serve: bool, yes: bool, **others: Any) -> Options:
-    from loadtest.command import Options
+    from loadtest.rig import Options
 
     if (host is None) == (not serve):
         raise LoadTestError("Give --host URL for a service that runs, or --serve to start the one of this checkout.")

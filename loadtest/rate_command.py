@@ -12,14 +12,16 @@ import click
 import locust  # noqa: F401  # before what imports ssl: it replaces the standard library's sockets
 from matplotlib import pyplot as plt
 
-from loadtest import charts, machine, results, summary
-from loadtest.command import Bench, Options, bench
-from loadtest.drive import Sent
 from loadtest.errors import LoadTestError
-from loadtest.figures import PERCENTILES
-from loadtest.rating import Rating, Step, rate, scenario
-from loadtest.scenarios import Spacing
-from loadtest.targets import Target
+from loadtest.judge import results
+from loadtest.judge.metrics import PERCENTILES
+from loadtest.judge.rating import Rating, Step, rate, scenario
+from loadtest.judge.targets import Target
+from loadtest.measure import machine
+from loadtest.measure.runner import Sent
+from loadtest.plan.scenarios import Spacing
+from loadtest.rig import Bench, Options, bench
+from loadtest.show import charts, summary
 
 
 @dataclasses.dataclass(frozen=True)

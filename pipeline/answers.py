@@ -24,8 +24,6 @@ from pipeline.errors import StepFailed, log, main
 
 # What one step leaves for the next lies here.
 ARTIFACTS = Path(".pipeline")
-# Of the recorded probability, by precision: those of the service's own test (a test compares them).
-TOLERANCE = {"fp32": 0.02, "int8": 0.25}
 _TIMEOUT_SEC = 30
 
 
@@ -109,7 +107,7 @@ def check(service: Service, commit: str = "") -> int:
         raise StepFailed(f"{service.url} runs commit {version['commit']}, not {commit}: something else answers there.")
     precision = version["model"]["precision"]
     for sample in manifest["samples"]:
-        _compare(service, sample["file"], sample["answers"][precision], TOLERANCE[precision])
+        _compare(service, sample["file"], sample["answers"][precision], manifest["tolerance"][precision])
     status, _, problem = service.ask("/predict", b"no picture")
     if status != 415 or not (problem or {}).get("detail"):
         raise StepFailed(f"{service.url} answers {status} to what is no picture, where 415 with a reason is expected.")

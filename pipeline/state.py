@@ -47,7 +47,7 @@ class State:
 
     @property
     def targets(self) -> list[str]:
-        """Return the patterns by which a refresh is kept to what a build deploys and may read, as far as it is there."""
+        """Return the patterns by which a refresh is kept to what a build deploys and may read, where it is there."""
         there = {item.type for item in self.resources}
         deployed = [f"classifier:infra:{name}" for name in names.DEPLOYED_COMPONENTS]
         return [f"**{component}$**" for component in deployed if component in there]

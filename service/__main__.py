@@ -1,4 +1,4 @@
-"""The command line: `python -m service build | pack | serve | classify | bench`.
+"""The command line: `python -m service build | pack | serve | classify`.
 
 Exit codes: 0 done; 1 a picture could not be classified; 2 wrong usage or a setting that cannot be used; 3 the model
 bundle, its weights or its engine cannot be used; 130 interrupted.
@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from service import __version__, bundle
+from service import __version__
 from service.errors import Problem, ServiceError
-from service.settings import SettingError, Settings
+from service.model import bundle
+from service.model.bundle import LANGUAGES
+from service.model.engines.table import networks_to_serve
+from service.settings import SettingError, Settings, current
 
 if TYPE_CHECKING:
-    from service.modeling.build import Options, Step
+    from service.build.builder import Options, Step
 
 EXIT_PICTURE = 1
 EXIT_USAGE = 2
@@ -106,7 +109,7 @@ def build(
         click.echo(f"Using {output} ({kept.manifest.weights.name}); without --reuse it is built again.", err=True)
         return
     try:
-        from service.modeling.build import Options
+        from service.build.builder import Options
     except ImportError as error:
         _fail(EXIT_MODEL, f"Building needs PyTorch and more ({error}): pip install -r requirements/modeling.txt")
     options = Options(
@@ -124,13 +127,13 @@ def build(
 
 
 def _build(options: Options) -> bundle.Bundle:
-    from service.modeling import build
+    from service.build import builder as build
 
     return build.build(options, _ClickReporter())
 
 
 def _build_or_stand_in(options: Options) -> bundle.Bundle:
-    from service.modeling.download import Unreachable
+    from service.build.download import Unreachable
 
     try:
         return _build(options)
@@ -163,9 +166,10 @@ def _reusable(output: Path, weights: str, arch: str) -> bundle.Bundle | None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 def pack(source: Path, target: Path) -> None:
-    """Copy a verified bundle with only the network that it serves by default, for the production image."""
+    """Copy a verified bundle with only the networks that it is served with by default, for the production image."""
     with _model_errors():
-        made = bundle.pack(bundle.read(source), target)
+        unpacked = bundle.read(source)
+        made = bundle.pack(unpacked, target, networks_to_serve(unpacked.manifest.default_precision))
         click.echo(
             f"{made.path}: {made.manifest.weights.name}, {', '.join(made.manifest.networks)}, SHA-256 {made.sha256}"
         )
@@ -176,23 +180,23 @@ def serve() -> None:
     """Serve the model over HTTP, as the environment says (README lists the settings)."""
     settings = _settings()
     with _model_errors():
-        from service import engines
+        from service.model import engines
 
         found = bundle.read(settings.model_dir)
         engine, precision = engines.choose(found, settings.engine, settings.precision)
         engines.check_available(engine)
-        for kind in engines.networks(engine, precision):
-            found.network(kind)
+        for name in engines.networks(engine, precision):
+            found.network(name)
     _check_port(settings)
     _check_log_file(settings)
-    config = Path(__file__).with_name("gunicorn.conf.py")
+    config = Path(__file__).parent / "serve" / "server" / "gunicorn_conf.py"
     sys.stdout.flush()
     for name, value in _MALLOC.items():
         os.environ.setdefault(name, value)
     # Replaces this process: gunicorn's parent is then the process that a container's runtime signals.
     os.execv(  # noqa: S606  # this interpreter, no shell
         sys.executable,
-        [sys.executable, "-m", "gunicorn", "--config", str(config), "service.web:create_app()"],
+        [sys.executable, "-m", "gunicorn", "--config", str(config), "service.serve.http.application:create_app()"],
     )
 
 
@@ -225,16 +229,16 @@ def _check_log_file(settings: Settings) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--top-k", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--lang", default="en", show_default=True, type=click.Choice(["en", "zh"]))
+@click.option("--lang", default="en", show_default=True, type=click.Choice([*LANGUAGES]))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line instead of a table.")
 def classify(files: tuple[Path, ...], top_k: int, lang: str, as_json: bool) -> None:
     """Classify picture files, as the environment says."""
     settings = _settings()
     with _model_errors():
-        from service.classifier import BundleClassifier
+        from service.model.classifier import BundleClassifier
 
-        classifier = BundleClassifier.open(settings)
-    from service.images import Limits, load
+        classifier = BundleClassifier.open(settings.model_dir, settings.engine, settings.precision, settings.threads)
+    from service.model.images import Limits, load
 
     limits = Limits(settings.max_picture_pixels, settings.max_decoded_pixels)
     failed = False
@@ -256,34 +260,6 @@ def classify(files: tuple[Path, ...], top_k: int, lang: str, as_json: bool) -> N
         raise SystemExit(EXIT_PICTURE)
 
 
-@cli.command()
-@click.option(
-    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="How often everything is repeated."
-)
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="The bundle to measure, with both precisions and TorchScript. [default: the full-size untrained network]",
-)
-@click.option(
-    "--output", default="reports", show_default=True, type=click.Path(path_type=Path), help="Where it is saved."
-)
-@click.option("--memory", "requests", type=click.IntRange(2000), help="Instead: memory over so many mixed requests.")
-def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None) -> None:
-    """Measure this service beside what people run instead: a table, a plot, and the goals."""
-    with _model_errors():
-        try:
-            from service.bench import command
-        except ImportError as error:
-            _fail(EXIT_MODEL, f"Measuring needs more packages ({error}): pip install -r requirements/modeling.txt")
-        report = _ClickReporter()
-        path = bundle or command.untrained(report)
-        if requests:
-            click.echo(command.memory(path, requests, output, report.say))
-        else:
-            click.echo(command.everything(path, rounds, output, report.say))
-
-
 def _table(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return f"{answer['file']}\n  {answer['error']['title']}: {answer['error']['detail']}"
@@ -293,7 +269,7 @@ def _table(answer: dict[str, Any]) -> str:
 
 def _settings() -> Settings:
     try:
-        return Settings.from_environment()
+        return current()
     except SettingError as error:
         _fail(EXIT_USAGE, str(error))
 

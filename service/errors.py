@@ -7,6 +7,7 @@
           ├── EmptyBody             400  nothing was sent
           ├── MissingFile           400  a form without a picture
           ├── MalformedBody         400  the body is framed or encoded wrongly
+          ├── MalformedRequest      400  what came is no HTTP
           ├── BadParameter          400  a parameter that cannot be used
           ├── TooManyFiles          400  more pictures than one request may hold
           ├── NotFound              404  no such address
@@ -15,11 +16,14 @@
           ├── DeadlineExceeded      408  the time that the request itself allowed is over
           ├── TooManyBytes          413  the body is too large
           ├── TooManyPixels         413  the picture is too large
+          ├── AddressTooLong        414  the request's address is too long
           ├── UnsupportedMediaType  415  the body is not what this address takes
           ├── UnsupportedFormat     415  the picture is in no known format
+          ├── UnknownExpectation    417  the request expects what HTTP does not have
           ├── DamagedPicture        422  the format is known, the content is damaged
           ├── Overloaded            429  as many requests as the service takes are already inside
           ├── OutOfTime             429  the time that the service allows is over before the request's turn came
+          ├── HeadTooLarge          431  the request's headers are too large
           ├── InternalError         500  a mistake of ours
           └── NotReady              503  still starting, failed its self-test, or draining
 
@@ -95,6 +99,12 @@ class MalformedBody(Problem):
     status, name, title = 400, "malformed-body", "The body cannot be read"
 
 
+class MalformedRequest(Problem):
+    """What came is no HTTP."""
+
+    status, name, title = 400, "malformed-request", "The request is not valid HTTP"
+
+
 class BadParameter(Problem):
     """A parameter of the address or a header that cannot be used."""
 
@@ -152,6 +162,12 @@ class TooManyPixels(Problem):
     status, name, title = 413, "too-many-pixels", "The picture has too many pixels"
 
 
+class AddressTooLong(Problem):
+    """The request's address is too long."""
+
+    status, name, title = 414, "address-too-long", "The request's address is too long"
+
+
 class UnsupportedMediaType(Problem):
     """The Content-Type says that the body is no picture."""
 
@@ -162,6 +178,12 @@ class UnsupportedFormat(Problem):
     """The picture is in no known format."""
 
     status, name, title = 415, "unsupported-format", "The picture is in no supported format"
+
+
+class UnknownExpectation(Problem):
+    """The request expects what HTTP does not have."""
+
+    status, name, title = 417, "unknown-expectation", "The request expects something unknown"
 
 
 class DamagedPicture(Problem):
@@ -180,6 +202,12 @@ class OutOfTime(Problem):
     """The time that the service allows a request is over before its turn came."""
 
     status, name, title = 429, "out-of-time", "The service had no time for the request"
+
+
+class HeadTooLarge(Problem):
+    """The request's headers are too large."""
+
+    status, name, title = 431, "head-too-large", "The request's headers are too large"
 
 
 class InternalError(Problem):

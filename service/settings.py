@@ -6,14 +6,15 @@ README shows, and a test compares the two.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-ENGINES = ("openvino", "onnxruntime", "ncnn", "torch")
-PRECISIONS = ("auto", "fp32", "int8")
+from service.model.engines.table import ENGINES, PRECISIONS
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # A Spot machine has 30 s between its notice and its end: draining and the last request must fit.
@@ -69,20 +70,20 @@ def _setting(default: T, kind: _Kind, text: str) -> T:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings, immutable; `Settings.from_environment` is the only reader of the environment."""
+    """The settings, immutable."""
 
     model_dir: Path = _setting(Path("models/resnet18"), _PATH, "The model bundle to serve.")
     engine: str = _setting(
         "auto",
         _one_of("auto", *ENGINES),
-        "What runs the network: `openvino`, `onnxruntime`, `ncnn`, `torch`, or `auto`: the fastest of them.",
+        f"What runs the network: {', '.join(f'`{name}`' for name in ENGINES)}, or `auto`: the fastest of them.",
     )
     precision: str = _setting(
-        "auto", _one_of(*PRECISIONS), "`fp32`, `int8`, or `auto`: what the bundle's accuracy gate allowed."
+        "auto", _one_of("auto", *PRECISIONS), "`fp32`, `int8`, or `auto`: what the bundle's accuracy gate allowed."
     )
     threads: int = _setting(
         0,
-        _integer(0, 256),
+        _integer(0, 384),
         "Processors to use for inference; 0 for all that affinity and cgroup quota allow.",
     )
     host: str = _setting("127.0.0.1", _TEXT, "Address to listen on; `0.0.0.0` for every interface.")
@@ -162,13 +163,31 @@ class Settings:
                 f"DRAIN_SEC={self.drain_sec} and REQUEST_TIMEOUT_SEC={self.request_timeout_sec}: expected a sum below "
                 f"{SPOT_NOTICE_SEC}, the notice in seconds that a Spot machine gets"
             )
-        if self.engine in ("ncnn", "torch") and self.precision == "int8":
-            found.append(
-                f"PRECISION='int8' with ENGINE={self.engine!r}: expected fp32 or auto, its network is not quantised"
-            )
+        if self.engine != "auto" and self.precision != "auto":
+            held = ENGINES[self.engine].networks
+            if self.precision not in held:
+                found.append(
+                    f"PRECISION={self.precision!r} with ENGINE={self.engine!r}: expected {' or '.join(held)} or auto, "
+                    "it has no other network"
+                )
         return found
+
+    @property
+    def bind_address(self) -> str:
+        """HOST and PORT as gunicorn takes them: an IPv6 address stands in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
         """List the settings as (variable, default, sentence), in the order of the README's table."""
         return [(item.name.upper(), str(item.default), item.metadata["text"]) for item in fields(cls)]
+
+
+@functools.cache
+def current() -> Settings:
+    """Return this process's settings, read once.
+
+    Raises:
+        SettingError: see Settings.from_environment.
+    """
+    return Settings.from_environment()

@@ -17,9 +17,10 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from service import bundle, images
-from service.classifier import Prediction, Probabilities
 from service.errors import EngineError
+from service.model import bundle, images
+from service.model.classifier import ModelInfo, Prediction, Probabilities
+from tests import tiny_bundle as tiny_bundle_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -177,9 +178,18 @@ def digits_bundle(digits_build: tuple[bundle.Bundle, str]) -> bundle.Bundle:
 
 
 @pytest.fixture(scope="session")
+def tiny_bundle(models: Path) -> bundle.Bundle:
+    """A bundle of a few kilobytes that tells mean colours: for whoever needs just a server."""
+    with FileLock(models / "tiny.lock"):
+        if not (models / "tiny").exists():
+            tiny_bundle_of.make(models / "tiny")
+    return bundle.read(models / "tiny")
+
+
+@pytest.fixture(scope="session")
 def untrained_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Bundle, QuietReporter]:
     """A bundle of the full-size network, 224 x 224 and 1,000 classes, and what its build said."""
-    from service.modeling.build import Options, build
+    from service.build.builder import Options, build
 
     report = QuietReporter()
     output = tmp_path_factory.mktemp("models") / "untrained"
@@ -202,7 +212,7 @@ class FakeClassifier:
         self.failure = failure
         self.calls = 0
 
-    def classify(self, pixels: images.Pixels, alone: bool = True) -> Probabilities:
+    def classify(self, pixels: images.Pixels, *, exclusive: bool = True) -> Probabilities:
         self.calls += 1
         means = pixels.mean(axis=(0, 1)).astype(np.float32)
         result: Probabilities = means / means.sum()
@@ -212,17 +222,21 @@ class FakeClassifier:
         order = np.argsort(-probabilities, kind="stable")[:count]
         return [Prediction(int(i), self.labels[i][lang], float(probabilities[i])) for i in order]
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "architecture": "fake",
-            "weights": "official",
-            "trained_on": "Knows colours.",
-            "precision": "fp32",
-            "engine": "numpy",
-            "engine_version": "1",
-            "threads": 1,
-            "bundle_sha256": "0" * 64,
-        }
+    def describe(self) -> ModelInfo:
+        return ModelInfo(
+            architecture="fake",
+            weights="official",
+            trained_on="Knows colours.",
+            precision="fp32",
+            engine="numpy",
+            engine_version="1",
+            threads=1,
+            classes=3,
+            input_size=32,
+            accuracy=None,
+            agreement=None,
+            bundle_sha256="0" * 64,
+        )
 
     def check(self) -> None:
         if self.failure:

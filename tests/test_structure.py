@@ -1,10 +1,12 @@
-"""The import rules of the design: who may import whom, and what a server must never load."""
+"""The import rules of the design that import-linter's contracts (pyproject.toml) cannot see."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +14,6 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-# Lowest first. A module imports only what stands above it here; `web` and `modeling` are on one level.
-LAYERS = [
-    ["service"],
-    ["service.settings", "service.cpus", "service.errors"],
-    ["service.logs"],
-    ["service.images", "service.bundle"],
-    ["service.engines"],
-    ["service.classifier"],
-    ["service.admission"],
-    ["service.telemetry"],
-    ["service.lingering"],
-    ["service.refusing"],
-    ["service.worker"],
-    ["service.web", "service.modeling"],
-    ["service.bench"],
-    ["service.__main__", "service.gunicorn.conf"],
-]
-PACKAGES = ("service.engines", "service.web", "service.modeling", "service.bench")
 TOP_LEVEL = ("service", "infra", "loadtest", "pipeline")
 
 
@@ -37,6 +21,9 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
     for file in sorted((REPOSITORY / package).rglob("*.py")):
         parts = file.relative_to(REPOSITORY).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+MODULES = {name: file for package in TOP_LEVEL for name, file in modules(package)}
 
 
 def imports(file: Path) -> set[str]:
@@ -50,69 +37,87 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-def layer(module: str) -> int:
-    """Return a module's layer: that of the longest listed name it lies in."""
-    best = max((name for names in LAYERS for name in names if module == name or module.startswith(name + ".")), key=len)
-    return next(level for level, names in enumerate(LAYERS) if best in names)
+def test_the_contracts_hold() -> None:
+    """As `make lint` asks, and none of them is empty: each names modules that are there."""
+    result = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert result.returncode == 0, result.stdout
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    assert result.stdout.count("KEPT") == len(contracts)
 
 
-SERVICE_MODULES = dict(modules("service"))
-KNOWN = {name for names in LAYERS for name in names}
+# ---- what is started by its name instead of imported
+
+_DOTTED = re.compile(rf"(?:{'|'.join(TOP_LEVEL)})(?:\.[A-Za-z_]\w*)*")
 
 
-@pytest.mark.parametrize("module", SERVICE_MODULES)
-def test_every_module_has_its_place_in_the_layers(module: str) -> None:
-    top = module if module.count(".") < 2 else module.rsplit(".", 1)[0]
-    assert module in KNOWN or top in PACKAGES, f"{module} has no place in LAYERS"
+def named(file: Path) -> set[str]:
+    """Return every module of ours that a file's strings name, docstrings aside, as `python -m` and gunicorn take it."""
+    tree = ast.parse(file.read_text("utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+    found = set()
+    for text in texts:
+        name = text.split(":")[0].rstrip(".")
+        owner, _, last = name.rpartition(".")
+        if _DOTTED.fullmatch(name) and owner:
+            found.add(owner if last[0].isupper() else name)
+    return found & MODULES.keys()
 
 
-@pytest.mark.parametrize("module", SERVICE_MODULES)
-def test_imports_point_one_way(module: str) -> None:
-    """A module imports only lower layers, or its own package."""
-    package = next((name for name in PACKAGES if module.startswith(name)), None)
-    for target in imports(SERVICE_MODULES[module]):
-        if target not in SERVICE_MODULES or target == module:
-            continue
-        if package and target.startswith(package):
-            continue
-        assert layer(target) < layer(module), f"{module} imports {target}, which is not below it"
+# Who may start what by its name: the rooms' own ways across, each with its reason.
+STARTED = {
+    "service.__main__": {"service.serve.http.application"},  # gunicorn, in this process's place
+    "service.serve.server.gunicorn_conf": {
+        "service.serve.server.draining_worker",
+        "service.serve.server.json_logger",
+    },
+    "service.build.labels": {"service.build"},  # its data file
+    "loadtest.bench.contenders": {"loadtest.bench.plain", "loadtest.bench.peers"},
+}
 
 
-@pytest.mark.parametrize("package", TOP_LEVEL)
-def test_the_parts_never_import_one_another(package: str) -> None:
-    for module, file in modules(package):
-        for target in imports(file):
-            root = target.split(".")[0]
-            facts = package == "pipeline" and root == "infra"
-            assert root == package or root not in TOP_LEVEL or facts, f"{module} imports {target}"
+def _one_room(name: str, module: str) -> bool:
+    return name.split(".", maxsplit=1)[0] == module.split(".", maxsplit=1)[0] in ("pipeline", "infra")
 
 
-def test_the_pipeline_imports_facts_of_infra_and_no_component() -> None:
-    """It runs where no resource is registered: names, settings and what follows from them are all that it needs."""
-    for module, file in modules("pipeline"):
-        taken = {target for target in imports(file) if target.startswith("infra.")}
-        assert not taken & COMPONENTS, module
+@pytest.mark.parametrize("module", [name for name, file in MODULES.items() if named(file)])
+def test_what_is_started_by_name_is_on_the_list(module: str) -> None:
+    """A string crosses a contract as well as an import does."""
+    others = {name for name in named(MODULES[module]) if not module.startswith(name)}
+    assert {name for name in others if not _one_room(name, module)} <= STARTED.get(module, set())
 
 
-# loadtest has one circle, which goes with its rebuilding.
-@pytest.mark.parametrize("package", ["service", "infra", "pipeline"])
-def test_no_module_imports_in_a_circle(package: str) -> None:
-    files = dict(modules(package))
-    wanted = {module: imports(file) & files.keys() - {module} for module, file in files.items()}
-    while free := [module for module, targets in wanted.items() if not targets & wanted.keys()]:
-        for module in free:
-            del wanted[module]
-    assert wanted == {}, "these import one another"
+def test_every_name_on_the_list_is_there_and_is_started() -> None:
+    for module, names in STARTED.items():
+        assert names <= MODULES.keys()
+        assert names <= named(MODULES[module]) | {module.rpartition(".")[0]}, module
 
 
-def test_only_modeling_imports_torch() -> None:
-    """The engine that runs TorchScript imports it too, when it is made."""
-    for module, file in SERVICE_MODULES.items():
-        if module.startswith("service.modeling"):
-            continue
-        heavy = {name.split(".")[0] for name in imports(file)} & {"torch", "torchvision", "sklearn", "skimage", "onnx"}
-        assert heavy == ({"torch"} if module == "service.engines.torchscript" else set()), module
+def test_a_name_in_a_string_is_seen(tmp_path: Path) -> None:
+    """The rule above can fail."""
+    file = tmp_path / "module.py"
+    file.write_text(
+        '"""service.build"""\ncommand = ["python", "-m", "loadtest.bench.plain"]\nother = f"service.serve.{1}"\n'
+    )
+    assert named(file) == {"loadtest.bench.plain", "service.serve"}
 
+
+# ---- the stack's components
 
 # What __main__ wires. Everything else in infra/ helps them and knows none of them.
 COMPONENTS = {
@@ -126,12 +131,24 @@ COMPONENTS = {
 INFRA_MODULES = dict(modules("infra"))
 
 
+def test_the_contract_names_every_component() -> None:
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    assert {name for item in contracts if item["type"] == "independence" for name in item["modules"]} == COMPONENTS
+
+
 @pytest.mark.parametrize("module", INFRA_MODULES)
 def test_only_infras_main_wires_the_components(module: str) -> None:
-    """Sibling components never import one another: what one needs of another is handed to it."""
+    """Their parts do not either: what one needs of another is handed to it."""
     if module != "infra.__main__":
         wired = {name for name in COMPONENTS for target in imports(INFRA_MODULES[module]) if target.startswith(name)}
         assert not wired, f"{module} imports {wired}"
+
+
+def test_the_pipeline_imports_facts_of_infra_and_no_component() -> None:
+    """It runs where no resource is registered: names, settings and what follows from them are all that it needs."""
+    for module, file in modules("pipeline"):
+        taken = {target for target in imports(file) if target.startswith("infra.")}
+        assert not taken & COMPONENTS, module
 
 
 def test_every_component_is_wired_and_nothing_else_registers_resources() -> None:
@@ -150,6 +167,9 @@ def test_only_infras_configuration_reads_pulumi() -> None:
     assert readers == {"infra.configuration"}
 
 
+# ---- what a process really loads
+
+
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
@@ -157,23 +177,17 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_a_server_never_loads_torch() -> None:
-    assert not loaded_by("import service.web, service.__main__") & {"torch", "torchvision", "onnx", "service.modeling"}
+    loaded = loaded_by("import service.serve.http.application, service.__main__")
+    assert not loaded & {"torch", "torchvision", "onnx", "service.build"}
 
 
 def test_gunicorns_parent_stays_small() -> None:
     """The parent process loads the worker's module, and that must not pull in the application."""
-    assert not loaded_by("import service.worker") & {"flask", "numpy", "PIL", "openvino", "service.web"}
+    loaded = loaded_by("import service.serve.server.draining_worker, service.serve.server.json_logger")
+    assert not loaded & {"flask", "numpy", "PIL", "openvino", "service.serve.services"}
 
 
 def test_choosing_an_engine_loads_none() -> None:
     """`serve` looks at the bundle before it becomes gunicorn: what it loads there is loaded a second time later."""
-    loaded = loaded_by("import service.__main__, service.bundle, service.engines")
+    loaded = loaded_by("import service.__main__, service.model.bundle, service.model.engines")
     assert not loaded & {"flask", "numpy", "openvino", "ncnn", "gunicorn"}
-
-
-def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
-    """The rules above can fail: a lazy import deep in a function counts."""
-    file = tmp_path / "module.py"
-    file.write_text("def f():\n    from service.web import create_app\n")
-    assert "service.web.create_app" in imports(file)
-    assert layer("service.web.api") > layer("service.classifier")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline import pin
-from service.bundle import Bundle
+from service.model.bundle import Bundle
 from tests.conftest import REPOSITORY, missing
 from tests.server import Server, free_port
 

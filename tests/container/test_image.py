@@ -21,7 +21,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from PIL import Image
 
-from service.bundle import Bundle
+from service.model.bundle import Bundle
 from tests.conftest import encode
 from tests.container.conftest import COMMIT, Container, build, docker, inspect, started
 
@@ -115,7 +115,7 @@ class TestRunning:
     def test_there_is_no_shell_and_no_pip(self, container: Container) -> None:
         for program in ("sh", "bash", "dash", "apt", "dpkg", "pip", "perl", "curl", "wget", "gcc", "su", "mount"):
             assert docker("exec", container.name, program, check=False).returncode in (126, 127), program
-        for module in ("pip", "ensurepip", "torch", "openvino_telemetry", "service.modeling"):
+        for module in ("pip", "ensurepip", "torch", "openvino_telemetry", "service.build"):
             assert container.python(f"import {module}").returncode == 1, module
 
     def test_the_health_check_follows_the_process(self, container: Container) -> None:

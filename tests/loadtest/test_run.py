@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from service.bundle import Bundle
+from service.model.bundle import Bundle
 from tests.conftest import REPOSITORY, encode, photo
 from tests.loadtest.runs import LENIENT, Ended, command, requests, results, start, targets, wait
 from tests.loadtest.scripted import GOOD, Answer, answer, problem, serving
@@ -471,7 +471,8 @@ def test_another_machine_is_only_loaded_with_consent() -> None:
     """Where nobody can answer the question, nothing is sent; the same with an answer of no. Asked after the check."""
     code = (
         "import sys\n"
-        "from loadtest import running, access\n"
+        "from loadtest import run_command  # Locust first: it replaces the sockets\n"
+        "from loadtest.measure import access\n"
         "access.Target.local = False\n"
         "from loadtest.__main__ import main\n"
         "sys.argv = ['loadtest', 'run', '--host', sys.argv[1], '--scenario', 'steady', '--mix', 'small']\n"
@@ -497,9 +498,13 @@ def test_another_machine_is_only_loaded_with_consent() -> None:
 
 def test_the_pure_parts_load_without_locust() -> None:
     """Locust replaces the standard library's sockets at its import: reports and the gate must not."""
-    names = "scenarios mix pictures bodies answers rows figures targets results summary charts report comparison rating"
-    code = (
-        f"import sys\nfrom loadtest import {names.replace(' ', ', ')}, access, session\nprint('locust' in sys.modules)"
-    )
+    rooms = {
+        "plan": "bodies, mix, pictures, scenarios",
+        "measure": "access, answers, machine, percentiles, records, session",
+        "judge": "metrics, rating, results, targets",
+        "show": "charts, comparison, report, summary",
+    }
+    lines = [f"from loadtest.{room} import {names}" for room, names in rooms.items()]
+    code = "\n".join(["import sys", *lines, "print('locust' in sys.modules)"])
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"

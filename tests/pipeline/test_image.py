@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pipeline import answers
-from service import classifier
 from tests.conftest import REPOSITORY, missing
 from tests.container.conftest import DOCKER, base, context, docker, engine, inspect  # noqa: F401  # fixtures
 from tests.container.test_audit import Database, database  # noqa: F401  # a fixture
@@ -126,10 +125,6 @@ def test_a_known_answer_that_is_wrong_stops_the_build(candidate: str, step: Step
     file.write_text(original)
     assert sentence.startswith(f"the known answer for {manifest['samples'][1]['file']} is wrong: class")
     assert sentence.endswith("Nothing was pushed or changed.")
-
-
-def test_tolerances_are_the_services_own() -> None:
-    assert answers.TOLERANCE == classifier.TOLERANCE
 
 
 def contents(step: Step, database: Database, **more: object) -> subprocess.CompletedProcess[str]:  # noqa: F811

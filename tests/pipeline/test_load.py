@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import targets
-from service.bundle import Bundle
+from loadtest.judge import targets
+from service.model.bundle import Bundle
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import run
 from tests.server import running

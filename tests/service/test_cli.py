@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import Bundle, read
+from service.model.bundle import Bundle, read
 from tests.conftest import REPOSITORY
 from tests.server import environment, free_port
 
@@ -183,7 +183,7 @@ class TestBuild:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         code = (
-            "import service.modeling.weights as w, service.__main__ as m, types, sys\n"
+            "import service.build.weights as w, service.__main__ as m, types, sys\n"
             "entry = w._official_entry('resnet18')\n"
             f"url = 'http://127.0.0.1:{server.server_port}/resnet18-f37072fd.pth'\n"
             "stand_in = types.SimpleNamespace(url=url, transforms=entry.transforms, meta=entry.meta)\n"

@@ -1,0 +1,78 @@
+"""How the check before a test connects: to which address, and whose certificates it trusts.
+
+`--connect-to` names another IP address than the one that the host's name has, or one for a name that has none yet. Only
+the connection goes there: the Host header, the name that TLS asks for and the check of the certificate remain those of
+the URL, as with curl's --resolve. (`users.py` does the same for the test itself, whose client is another.)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from loadtest.errors import LoadTestError
+
+
+def address(text: str) -> str:
+    """Return an IP address as it was given.
+
+    Raises:
+        LoadTestError: it is none.
+    """
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise LoadTestError(
+            f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10, without a port."
+        ) from None
+    return text
+
+
+def session(connect_to: str | None, insecure: bool) -> requests.Session:
+    """Return a session that goes straight to the URL's host, or to the address `connect_to`.
+
+    Raises:
+        LoadTestError: SSL_CERT_FILE names no file.
+    """
+    made = requests.Session()
+    made.trust_env = False
+    made.verify = False if insecure else _authorities()
+    if connect_to:
+        for scheme in ("https://", "http://"):
+            made.mount(scheme, _Pinned(connect_to))
+    return made
+
+
+def _authorities() -> bool | str:
+    """Return the file of certificates that OpenSSL's variable names, as the test's users do; True for the usual."""
+    file = os.environ.get("SSL_CERT_FILE")
+    if file and not Path(file).is_file():
+        raise LoadTestError(f"SSL_CERT_FILE names {file}, which is no file: name one with certificates, or unset it.")
+    return file or True
+
+
+class _Pinned(HTTPAdapter):
+    """Connects to one IP address, whatever the host name of the URL."""
+
+    def __init__(self, ip_address: str) -> None:
+        self._address = ip_address
+        super().__init__()
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return where to connect to, and whose certificate to expect there."""
+        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            options |= {"server_hostname": host["host"], "assert_hostname": host["host"]}
+        return {**host, "host": self._address}, options
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        """Name the URL's host; by itself the connection would name the address."""
+        request.headers["Host"] = urlsplit(request.url or "").netloc

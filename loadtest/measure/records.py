@@ -1,0 +1,130 @@
+"""Every request that was sent, exactly: one row each, in columns that are small, and quick to send to a master.
+
+Locust's own statistics round response times to two digits, which its documentation says; targets are held against these
+values instead.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtest.measure.answers import Judgement, Outcome
+from loadtest.plan.mix import KINDS
+
+_KINDS = tuple(KINDS)
+# array's type codes: d is a float64, I a uint32, H a uint16, B a uint8.
+_TYPES = {
+    "due_sec": "d",  # when it was to be sent, from the start
+    "lag_us": "I",  # how much later it was sent
+    "latency_us": "I",  # from when it was due to the whole answer
+    "phase": "H",
+    "kind": "B",
+    "attempt": "B",  # 1 for the first, more for those that came back after a refusal
+    "outcome": "B",
+    "reason": "H",
+}
+_MOST_US = 2**32 - 1
+
+
+class Rows:
+    """Requests in the order in which they were answered."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _TYPES.items()}
+        self.reasons: list[str] = []
+        self.details: dict[str, str] = {}  # of each reason, what the first answer said
+        self._numbers: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns["due_sec"])
+
+    def add(
+        self, kind: str, phase: int, attempt: int, due_sec: float, lag_sec: float, latency_sec: float, found: Judgement
+    ) -> None:
+        """Note one request."""
+        columns = self._columns
+        columns["due_sec"].append(due_sec)
+        columns["lag_us"].append(_microseconds(lag_sec))
+        columns["latency_us"].append(_microseconds(latency_sec))
+        columns["phase"].append(phase)
+        columns["kind"].append(_KINDS.index(kind))
+        columns["attempt"].append(min(attempt, 255))
+        columns["outcome"].append(found.outcome)
+        columns["reason"].append(self._number(found.reason))
+        self.details.setdefault(found.reason, found.detail)
+
+    def _number(self, reason: str) -> int:
+        if reason not in self._numbers:
+            self._numbers[reason] = len(self.reasons)
+            self.reasons.append(reason)
+        return self._numbers[reason]
+
+    def take(self) -> dict[str, Any]:
+        """Return everything as Locust's messages carry it, and forget it."""
+        packed = {
+            "columns": {name: column.tobytes() for name, column in self._columns.items()},
+            "reasons": list(self.reasons),
+            "details": dict(self.details),
+        }
+        for column in self._columns.values():
+            del column[:]
+        return packed
+
+    def merge(self, packed: dict[str, Any]) -> None:
+        """Add what another process took; its numbers of reasons become ours."""
+        for name, column in self._columns.items():
+            values = array(_TYPES[name], packed["columns"][name])
+            if name == "reason":
+                numbers = [self._number(reason) for reason in packed["reasons"]]
+                values = array("H", (numbers[value] for value in values))
+            column.extend(values)
+        for reason, detail in packed["details"].items():
+            self.details.setdefault(reason, detail)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a copy of a column."""
+        return np.array(self._columns[name])
+
+    def tail(self, begin: int) -> tuple[Sequence[int], Sequence[int]]:
+        """Return latencies (in microseconds) and outcomes of the rows from number `begin` on: for a progress line."""
+        return self._columns["latency_us"][begin:], self._columns["outcome"][begin:]
+
+    def save(self, file: Path, phases: Sequence[str]) -> None:
+        """Write a compressed CSV, a line for each request, in the order in which they were due."""
+        order = np.argsort(self.column("due_sec"), kind="stable")
+        columns = [self.column(name)[order].tolist() for name in _TYPES]
+        with gzip.open(file, "wt", encoding="utf-8", newline="") as output:
+            writer = csv.writer(cast(TextIO, output))
+            writer.writerow(
+                ["due_sec", "lag_ms", "latency_ms", "phase", "kind", "attempt", "outcome", "reason"],
+            )
+            for due, lag, latency, phase, kind, attempt, outcome, reason in zip(*columns, strict=True):
+                writer.writerow(
+                    [
+                        f"{due:.6f}",
+                        f"{lag / 1000:.3f}",
+                        f"{latency / 1000:.3f}",
+                        phases[phase],
+                        _KINDS[kind],
+                        attempt,
+                        Outcome(outcome).name.lower(),
+                        self.reasons[reason],
+                    ]
+                )
+
+
+def kind_number(kind: str) -> int:
+    """Return how the column `kind` says it."""
+    return _KINDS.index(kind)
+
+
+def _microseconds(seconds: float) -> int:
+    return min(_MOST_US, max(0, round(seconds * 1e6)))

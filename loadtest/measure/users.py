@@ -1,0 +1,141 @@
+"""The Locust users: one that lets requests arrive on schedule, and one that waits for each answer.
+
+Locust's users are closed loops, and `constant_throughput` is one too: a user that waits for a slow answer sends later.
+An open loop is therefore one user for each process, which lets every arrival go into a greenlet of its own at the
+moment at which it is due. What Locust shows is counted from that moment too.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, cast
+
+import gevent
+from gevent.pool import Pool
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from locust import FastHttpUser, task
+from locust.exception import StopUser
+
+from loadtest.measure import answers
+from loadtest.measure.answers import Judgement, Outcome
+from loadtest.measure.environment import LoadEnvironment
+from loadtest.measure.session import Session
+
+# Longer than the balancer's 30 s: what it gives up, it says itself.
+ANSWER_LIMIT_SEC = 35.0
+CONNECT_LIMIT_SEC = 10.0
+# Below the 1,024 file descriptors up to which geventhttpclient can see whether a kept connection is still alive.
+MOST_IN_FLIGHT = 900
+# The first attempt and those after refusals.
+MOST_ATTEMPTS = 3
+_REFUSED = "refused (429)"
+
+
+class _PinnedPool(HTTPClientPool):
+    """Makes clients that connect to one IP address; requests and TLS keep the host name of the URL."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._address = address
+
+    def get_client(self, url: Any) -> HTTPClient:
+        """Return the client for a URL's host."""
+        client = super().get_client(url)
+        # The one place that is asked where to connect to; all else that names a host has been set by now.
+        client._connection_pool._connection_host = self._address  # noqa: SLF001  # there is no other way in
+        return client
+
+
+class PictureUser(FastHttpUser):
+    """Sends pictures. FastHttpUser, because Locust's other client costs several times the processor time."""
+
+    abstract = True
+    network_timeout = ANSWER_LIMIT_SEC
+    connection_timeout = CONNECT_LIMIT_SEC
+    concurrency = MOST_IN_FLIGHT
+
+    def __init__(self, environment: LoadEnvironment) -> None:
+        self.session: Session = environment.session
+        self.insecure = self.session.insecure
+        super().__init__(environment)
+        if self.session.connect_to:
+            agent = self.client.client
+            agent.clientpool = _PinnedPool(self.session.connect_to, **agent.clientpool.client_args)
+        # A redirect is no answer of the service, and following one could carry the token to another host.
+        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
+
+    def send(self, kind: str, phase: int, due: float, attempt: int = 1) -> Judgement:
+        """Post one picture and note what came of it; `due` is on `time.perf_counter()`'s clock."""
+        session = self.session
+        body = session.bodies.next(kind)
+        lag_sec = time.perf_counter() - due
+        # The whole address, because Locust's page lets people change the host: the token is for this one.
+        with self.client.post(
+            session.url + answers.PATH,
+            name=kind,
+            data=cast(Any, body.data),
+            headers={"Content-Type": body.content_type, **session.headers},
+            catch_response=True,
+        ) as response:
+            latency_sec = time.perf_counter() - due
+            if response.status_code:
+                content = cast(bytes, response.content or b"")
+                found = answers.judge(
+                    kind, body.pictures, response.status_code, cast(Any, response.headers or {}), content
+                )
+            else:
+                found = answers.judge_error(cast(BaseException | None, getattr(response, "error", None)))
+            response.request_meta["response_time"] = 1000 * latency_sec
+            if found.outcome is Outcome.FAILED:
+                response.failure(found.reason)
+            else:
+                if found.outcome is Outcome.REFUSED:
+                    response.request_meta["name"] = _REFUSED
+                response.success()
+        session.rows.add(kind, phase, attempt, due - session.began, lag_sec, latency_sec, found)
+        return found
+
+
+class OpenUser(PictureUser):
+    """Lets this process's share of the arrivals go when they are due, whatever the server does."""
+
+    @task
+    def follow_the_schedule(self) -> None:
+        """Do everything; the user ends when every answer is there."""
+        session = self.session
+        pool = Pool(MOST_IN_FLIGHT)
+        try:
+            for arrival, kind in session.take_schedule() or ():
+                if (wait := arrival.due_sec - session.second()) > 0:
+                    gevent.sleep(wait)
+                pool.spawn(self._answer, kind, arrival.phase, session.began + arrival.due_sec)
+            pool.join()
+        finally:
+            pool.kill()  # nothing, unless the test was interrupted
+        raise StopUser
+
+    def _answer(self, kind: str, phase: int, due: float) -> None:
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            found = self.send(kind, phase, due, attempt)
+            if found.outcome is not Outcome.REFUSED or not self.session.scenario.retries:
+                return
+            if attempt < MOST_ATTEMPTS:
+                # As long as the server asks for, and a little more by chance: those refused together return apart.
+                due = time.perf_counter() + found.retry_after_sec + random.random()  # noqa: S311
+                gevent.sleep(due - time.perf_counter())
+
+
+class ClosedUser(PictureUser):
+    """A client that sends again as soon as it has its answer, and waits when it was asked to."""
+
+    @task
+    def send_the_next(self) -> None:
+        """Do one request."""
+        session = self.session
+        phase = session.scenario.phase_at(session.second())
+        if phase is None:
+            raise StopUser
+        found = self.send(next(session.kinds), phase, time.perf_counter())
+        if found.outcome is Outcome.REFUSED and session.scenario.retries:
+            gevent.sleep(found.retry_after_sec)

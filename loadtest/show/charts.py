@@ -1,0 +1,272 @@
+"""The charts of a run: latency over time, answers over time, and throughput against latency or the distribution.
+
+Each is drawn on axes that it is given, so that the page has them one by one and the picture all together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from loadtest.judge import metrics
+from loadtest.judge.results import Run
+from loadtest.measure.answers import Outcome
+from loadtest.measure.records import kind_number
+from loadtest.plan.mix import BAD, KINDS
+from loadtest.plan.scenarios import Scenario
+
+GOOD, REFUSED, FAILED, QUIET, INK = "#0b57d0", "#e37400", "#b3261e", "#80868b", "#1f1f1f"
+_KIND_COLOURS = dict(zip(KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
+_LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
+_MOST_DOTS = 20_000
+_DPI = 120
+_NARROW = 0.07  # a phase that is too short for its name, as a share of the whole
+_LEGEND_INCHES = 0.52  # below the axes: tick labels and the axis' name
+
+Draw = Callable[[Axes, Run], None]
+
+mpl.use("Agg")
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#bdc1c6",
+    "axes.labelcolor": "#444746",
+    "xtick.color": "#444746",
+    "ytick.color": "#444746",
+    "axes.grid": True,
+    "grid.color": "#e8eaed",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.fonttype": "path",  # looks alike whatever fonts the reader has
+    "svg.hashsalt": "loadtest",  # or names inside would differ from time to time
+}
+
+
+def latency_over_time(axes: Axes, run: Run) -> None:
+    """Draw every answered request as a dot, and the percentiles of the main kind as lines."""
+    result = run.result
+    good = run.rows.column("outcome") == Outcome.GOOD
+    due, latency_us, kinds = (run.rows.column(name)[good] for name in ("due_sec", "latency_us", "kind"))
+    thin = max(1, len(due) // _MOST_DOTS)
+    for kind in result["mix"]:
+        chosen = np.flatnonzero(kinds == kind_number(kind))[::thin]
+        axes.scatter(
+            *(due[chosen], np.maximum(latency_us[chosen] / 1000, 0.1)),
+            s=9,
+            color=_KIND_COLOURS[kind],
+            alpha=0.35,
+            linewidths=0,
+            rasterized=True,
+            label=KINDS[kind],
+        )
+    windows = result["timeline"]
+    middles = [(window["begin_sec"] + window["end_sec"]) / 2 for window in windows]
+    for metric, (name, line, width) in _LINES.items():
+        values = [np.nan if window[metric] is None else window[metric] for window in windows]
+        axes.plot(middles, values, line, color=INK, linewidth=width, label=name)
+    _draw_limits(axes, result)
+    _draw_phases(axes, result)
+    logarithmic(axes, axes.yaxis)
+    axes.set(xlabel="seconds since the start", ylabel="latency, ms", xlim=(0, windows[-1]["end_sec"]))
+    axes.set_title(f"Latency: every request (dots), percentiles of {KINDS[result['main_kind']]} (lines)")
+    _legend(axes, 4)
+
+
+def answers_over_time(axes: Axes, run: Run) -> None:
+    """Draw answers a second: good ones, refusals, failures."""
+    result = run.result
+    windows = result["timeline"]
+    begin = [window["begin_sec"] for window in windows]
+    widths = [max(window["end_sec"] - window["begin_sec"], 1e-9) for window in windows]
+    floor = np.zeros(len(windows))
+    for name, colour in (("good", GOOD), ("refused", REFUSED), ("failed", FAILED)):
+        height = np.array([window[name] / width for window, width in zip(windows, widths, strict=True)])
+        total = sum(window[name] for window in windows)
+        axes.bar(begin, height, widths, floor, align="edge", color=colour, alpha=0.85, label=f"{name}: {total:,}")
+        floor += height
+    scenario = Scenario.from_dict(result["scenario"])
+    if not scenario.closed:
+        edges = [*scenario.starts(), scenario.seconds]
+        axes.stairs([phase.per_sec for phase in scenario.phases], edges, color=INK, linewidth=1, label="offered")
+    _draw_phases(axes, result, names=False)
+    axes.set(xlabel="seconds since the start", ylabel="a second", xlim=(0, windows[-1]["end_sec"]))
+    axes.set_ylim(0, 1.1 * max(axes.get_ylim()[1], 1e-9))
+    axes.set_title("Answers a second, by when the request was due")
+    _legend(axes, 4)
+
+
+def throughput_against_latency(axes: Axes, run: Run) -> None:
+    """Draw good answers a second against latency, one point a step, with the knee marked."""
+    result = run.result
+    phases = result["figures"]["phases"]
+    across = [phase["all"]["goodput_per_sec"] or 0.0 for phase in phases]
+    for metric, (name, line, _) in _LINES.items():
+        values = [phase["main"][metric] if phase["main"]["intervals_ms"][metric] else np.nan for phase in phases]
+        colour = {"p50": GOOD, "p95": "#8430ce", "p99": QUIET}[name]
+        axes.plot(across, values, line, color=colour, marker="o", markersize=4, linewidth=1.6, label=name)
+    for number, phase in enumerate(phases):
+        if phase["all"]["refused"] + phase["all"]["failed"] and phase["main"]["p50_ms"] is not None:
+            axes.scatter(
+                across[number], phase["main"]["p50_ms"], s=110, facecolors="none", edgecolors=REFUSED, zorder=3
+            )
+    axes.scatter([], [], s=70, facecolors="none", edgecolors=REFUSED, label="some refused or failed")
+    if (knee := result["knee"]) is not None:
+        axes.axvline(across[knee], color=INK, linewidth=1, linestyle="--")
+        axes.annotate(
+            f"knee: {across[knee]:g}/s",
+            (across[knee], 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-6, -4),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+        )
+    logarithmic(axes, axes.yaxis)
+    axes.set(xlabel="good answers a second (right and low is better)", ylabel="latency, ms", xlim=(0, None))
+    axes.set_title(f"Throughput against latency, {KINDS[result['main_kind']]}")
+    _legend(axes, 4)
+
+
+def distribution(axes: Axes, run: Run) -> None:
+    """Draw for each kind which share of its requests was answered within a time."""
+    result = run.result
+    scenario = Scenario.from_dict(result["scenario"])
+    for kind in result["mix"]:
+        ordered = metrics.latencies_ms(run.rows, scenario, kind=kind)
+        if len(ordered) and kind != BAD:
+            share = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
+            main = kind == result["main_kind"]
+            colour = _KIND_COLOURS[kind]
+            axes.step(ordered, share, where="post", color=colour, linewidth=2.2 if main else 1.2, label=KINDS[kind])
+    found = result["figures"]["kinds"][result["main_kind"]]
+    for metric, (name, _, _) in _LINES.items():
+        if found["intervals_ms"][metric]:
+            height = 100 * metrics.PERCENTILES[metric]
+            axes.plot(found[metric], height, "o", color=INK, markersize=4, zorder=4)
+            axes.annotate(
+                f"{name} {found[metric]:g} ms",
+                (found[metric], height),
+                xytext=(8, -9),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+            )
+    logarithmic(axes, axes.xaxis)
+    axes.set_xlim(right=1.25 * axes.get_xlim()[1])  # room for the names of the percentiles
+    axes.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
+    axes.set_title("Share of requests that were answered within a time")
+    _legend(axes, 2)
+
+
+def main_chart(result: dict[str, Any]) -> Draw:
+    """Return what says most about a scenario: the curve with the knee, or the distribution."""
+    return throughput_against_latency if len(result["figures"]["phases"]) > 3 else distribution
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of the reports for the duration of the block."""
+    with mpl.rc_context(cast(Any, _STYLE)):
+        yield
+
+
+def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
+    """Return a figure with one chart."""
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    chart(axes, run)
+    return figure
+
+
+def to_bytes(figure: Figure, kind: str = "png") -> bytes:
+    """Return a figure as a file, and close it."""
+    buffer = io.BytesIO()
+    # Without a date two reports of the same run are equal.
+    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
+    """Mark the targets of the main kind where they hold for the whole run."""
+    for verdict in result["verdicts"]:
+        if verdict["metric"] in _LINES and verdict["kind"] == result["main_kind"] and not verdict["phase"]:
+            axes.axhline(verdict["limit"], color=FAILED, linewidth=0.9, linestyle=(0, (6, 4)))
+            axes.annotate(
+                f"target {_LINES[verdict['metric']][0]} {verdict['operator']} {verdict['limit']:g} ms",
+                (1, verdict["limit"]),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="right",
+                va="bottom",
+                fontsize=8,
+                color=FAILED,
+            )
+
+
+def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None:
+    scenario = Scenario.from_dict(result["scenario"])
+    for number, (phase, start) in enumerate(zip(scenario.phases, scenario.starts(), strict=True)):
+        if not phase.measured:
+            axes.axvspan(start, start + phase.seconds, color="#f1f3f4", zorder=0)
+        if number:
+            axes.axvline(start, color="#bdc1c6", linewidth=0.8)
+        if names and phase.seconds > _NARROW * scenario.seconds:
+            axes.annotate(
+                phase.name,
+                (start, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -2),
+                textcoords="offset points",
+                va="top",
+                fontsize=8,
+                color=QUIET,
+                clip_on=True,
+            )
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Put the legend below the axis' name, whatever the height of the axes."""
+    if not axes.get_legend_handles_labels()[0]:
+        return  # nothing was drawn
+    below = ScaledTranslation(0, -_LEGEND_INCHES, axes.figure.dpi_scale_trans)
+    legend = axes.legend(
+        ncols=columns,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=axes.transAxes + below,
+        borderaxespad=0,
+        borderpad=0,
+        columnspacing=1.4,
+        markerscale=1.6,
+    )
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+
+
+def logarithmic(axes: Axes, axis: Axis) -> None:
+    """Label 1, 2 and 5 of every power of ten."""
+    if not np.max(axis.get_data_interval()) > 0:
+        return  # nothing was drawn, or nothing above 0
+    (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,123 @@
+"""A run in the terminal: what a person reads in ten seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loadtest.judge.metrics import PERCENTILES
+from loadtest.plan import mix
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Return the verdict in one sentence."""
+    verdicts = result["verdicts"]
+    missed = sum(not verdict["met"] for verdict in verdicts)
+    if not missed:
+        return {1: "The target is met", 2: "Both targets are met"}.get(
+            len(verdicts), f"All {len(verdicts)} targets are met"
+        )
+    sentence = f"{missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed"
+    return f"{sentence}, times alone" if result.get("only_late") else sentence
+
+
+def load_in_words(result: dict[str, Any]) -> str:
+    """Return what was sent, such as "5 requests a second for 90 s"."""
+    scenario = result["scenario"]
+    measured = [phase for phase in scenario["phases"] if phase["measured"]]
+    seconds = sum(phase["seconds"] for phase in measured)
+    if any(phase["clients"] for phase in measured):
+        counts = [phase["clients"] for phase in measured]
+        what = f"{_range(counts)} clients that wait for their answers"
+    else:
+        what = f"{_range([phase['per_sec'] for phase in measured])} requests a second"
+        what += ", randomly spaced," if scenario["spacing"] == "poisson" else ""
+    return f"{what} for {seconds:g} s"
+
+
+def service_in_words(result: dict[str, Any]) -> str:
+    """Return which code answered."""
+    service = result["conditions"]["service"]
+    names = {"version": "version", "commit": "commit", "python": "Python"}
+    return ", ".join(f"{word} {service[key]}" for key, word in names.items() if key in service)
+
+
+def model_in_words(result: dict[str, Any]) -> str:
+    """Return which model answered."""
+    model = result["conditions"]["service"]["model"]
+    return ", ".join(str(model[key]) for key in ("architecture", "weights", "precision", "engine") if model.get(key))
+
+
+def warnings(result: dict[str, Any]) -> list[str]:
+    """Return what limits the run's worth: a stand-in model, a generator that was late, a shared machine."""
+    found = []
+    conditions = result["conditions"]
+    weights = conditions["service"]["model"].get("weights")
+    if weights in ("digits", "untrained"):
+        what = (
+            "a small stand-in that knows handwritten digits" if weights == "digits" else "a network of random weights"
+        )
+        found.append(f"The model under test is {what}, not the one that people will use.")
+    if conditions["local"]:
+        found.append("The load came from the machine that served it; both shared its processors.")
+    generator = conditions["generator"]
+    busiest = max(generator["cpu_share"].values(), default=0.0)
+    if busiest > 0.8:
+        found.append(
+            f"A load generator used {busiest:.0%} of a processor and may have been the limit: spread the load over "
+            "workers (docs/loadtest.md)."
+        )
+    if result["lag_ms"] and result["lag_ms"]["p99"] > 10:
+        found.append(
+            f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more, because the generator's "
+            "processor was busy; latencies include that."
+        )
+    return found
+
+
+def terminal(result: dict[str, Any]) -> str:
+    """Return the summary of a run."""
+    conditions, figures = result["conditions"], result["figures"]
+    everything = figures["all"]
+    service = conditions["service"]
+    lines = [
+        f"{headline(result).upper()}   {result['scenario']['name']}: {load_in_words(result)}",
+        f"  {conditions['host']}  {model_in_words(result)}, version {service['version']}",
+        "",
+    ]
+    lines += [f"  {'met   ' if verdict['met'] else 'MISSED'}  {verdict['text']}" for verdict in result["verdicts"]]
+    lines += ["", f"  {'':<34}{'sent':>8}{'good':>8}{'refused':>9}{'failed':>8}{'p50':>9}{'p95':>9}{'p99':>9}  ms"]
+    if len(figures["phases"]) > 1:
+        for number, phase in enumerate(figures["phases"]):
+            name = phase["name"] + ("  <- knee" if number == result["knee"] else "")
+            lines.append(_row(name, phase["all"]))
+    else:
+        lines += [_row(mix.KINDS[kind], found) for kind, found in figures["kinds"].items()]
+    lines.append(_row("all", everything))
+    lines += _errors(result["errors"])
+    notes = warnings(result)
+    if notes:
+        lines += ["", *(f"  Note: {note}" for note in notes)]
+    return "\n".join(lines)
+
+
+def _row(name: str, found: dict[str, Any]) -> str:
+    known = {key: found[key] for key in PERCENTILES if found["intervals_ms"][key]}  # the others had too few samples
+    times = "".join(f"{format(known[key], '.1f') if key in known else '-':>9}" for key in PERCENTILES)
+    return f"  {name:<34.34}{found['sent']:>8}{found['good']:>8}{found['refused']:>9}{found['failed']:>8}{times}"
+
+
+def _errors(errors: list[dict[str, Any]], most: int = 5) -> list[str]:
+    if not errors:
+        return []
+    lines = [""]
+    for item in errors[:most]:
+        detail = f": {item['detail']}" if item["detail"] else ""
+        lines.append(f"  {item['count']:>6} {item['outcome']}, {item['reason']}{detail}"[:160])
+    if len(errors) > most:
+        lines.append(f"  and {len(errors) - most} more kinds of error; the report lists them")
+    return lines
+
+
+def _range(values: list[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,0 +1,59 @@
+"""The networks: torchvision's ResNets, wrapped so that they take the pixels of a picture as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from service.build.vision import torchvision
+
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50")
+
+# Of ImageNet's training set, for RGB scaled to 0..1; torchvision's presets hold the same values.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def make(architecture: str, classes: int) -> nn.Module:
+    """Return an initialised torchvision network in evaluation mode: float32 [N, 3, H, W] to [N, classes]."""
+    network: nn.Module = getattr(torchvision.models, architecture)(weights=None, num_classes=classes)
+    return network.eval()
+
+
+class PixelNetwork(nn.Module):
+    """A ResNet that takes uint8 pixels: [N, H, W, 3] RGB in, float32 [N, classes] logits out.
+
+    The conversion, ImageNet's mean and standard deviation, and the change of layout become part of the graph, where an
+    engine fuses them with the first convolution; a server that hands over bytes cannot get them wrong.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+        self.features = nn.Sequential(*(getattr(network, name) for name in names))
+        self.fc = network.get_submodule("fc")
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """See the class."""
+        x = pixels.permute(0, 3, 1, 2).float()  # [N, 3, H, W]
+        x = self.features((x - self.mean) * self.scale)  # [N, channels, H / 32, W / 32]
+        # The mean over the plane is what AdaptiveAvgPool2d and flatten do, in one operator that every engine knows.
+        logits: Tensor = self.fc(x.mean((2, 3)))  # [N, classes]
+        return logits
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over all parameters in the order of their names: equal networks have equal ones."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""What people look at: the page, its sample pictures, the documentation. Nothing on it comes from another host."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify, make_response, render_template, request, send_file
+from flask.typing import ResponseReturnValue
+
+from service.errors import NotFound
+from service.model.bundle import LANGUAGES
+from service.model.images import FORMATS_TEXT
+from service.serve.http.context import services
+from service.serve.http.openapi import document, problem_classes
+from service.serve.http.translations import TEXTS
+
+blueprint = Blueprint("page", __name__)
+
+# A bundle's sample never changes under its name while a server runs; a new bundle is a new server.
+_SAMPLE_MAX_AGE_SEC = 3600
+
+
+@blueprint.get("/")
+def index() -> ResponseReturnValue:
+    """Show the page, in the language of ?lang= or else of the browser."""
+    current = services()
+    lang = _language()
+    classifier = current.lifecycle.opened()
+    response = make_response(
+        render_template(
+            "index.html",
+            lang=lang,
+            text=TEXTS[lang],
+            languages=LANGUAGES,
+            model=classifier.describe() if classifier else None,
+            samples=[file.name for file in classifier.sample_files()] if classifier else [],
+            max_bytes=current.settings.max_body_bytes,
+            formats=FORMATS_TEXT,
+        )
+    )
+    response.headers["Vary"] = "Accept-Language"
+    response.headers["Cache-Control"] = "no-cache"  # the model behind the page may be another one tomorrow
+    return response
+
+
+@blueprint.get("/samples/<name>")
+def sample(name: str) -> ResponseReturnValue:
+    """Return one of the bundle's sample pictures."""
+    classifier = services().lifecycle.opened()
+    for file in classifier.sample_files() if classifier else []:
+        if file.name == name:
+            return send_file(file.resolve(), max_age=_SAMPLE_MAX_AGE_SEC)
+    raise NotFound(f"The model has no sample picture {name!r}. GET / shows those it has.")
+
+
+@blueprint.get("/docs")
+def docs() -> ResponseReturnValue:
+    """Show the interface for people; every problem's `type` points here."""
+    return render_template("docs.html", api=document(), problems=problem_classes())
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> ResponseReturnValue:
+    """Return the interface for programs."""
+    return jsonify(document())
+
+
+def _language() -> str:
+    asked = request.args.get("lang", "")
+    if asked in TEXTS:
+        return asked
+    return request.accept_languages.best_match(list(TEXTS), default="en") or "en"

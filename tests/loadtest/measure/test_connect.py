@@ -1,0 +1,164 @@
+"""--connect-to: a service is tested under a name that leads nowhere yet, by the address that it has."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from loadtest.errors import LoadTestError
+from loadtest.measure.access import TOKEN, target
+from tests.loadtest.runs import LENIENT, Ended, command, results, start, targets, wait
+from tests.loadtest.scripted import Scripted, serving
+from tests.server import free_port
+
+NAME = "classify.invalid"  # a name that never has an address (RFC 6761)
+
+
+class Authority(NamedTuple):
+    """Who signs certificates here, and the file by which others trust them."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    file: Path
+
+
+def certificate(subject: str, key: ec.EllipticCurvePrivateKey, issuer: Authority | None) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    now = dt.datetime.now(dt.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+    )
+    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = certificate("the tests' authority", key, None)
+    file = tmp_path_factory.mktemp("authority") / "authority.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return Authority(key, made, file)
+
+
+def context(authority: Authority, name: str) -> ssl.SSLContext:
+    """Return what a server needs that has a certificate for `name`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    file = authority.file.with_name(f"{name}.pem")
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate(name, key, authority).public_bytes(serialization.Encoding.PEM)
+    )
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(file)
+    return made
+
+
+def smoke(folder: Path, server: Scripted, *arguments: object, scheme: str = "https", **settings: object) -> Ended:
+    """Send five pictures to NAME, at the address of this machine."""
+    file = targets(folder, smoke=LENIENT)
+    options = ("--mix", "small", "--rate", 5, "--seconds", 1, "--targets", file, "--output", folder)
+    where = ("--host", f"{scheme}://{NAME}:{server.port}", "--connect-to", "127.0.0.1")
+    return command("run", *where, *options, *arguments, **settings)
+
+
+def test_everything_goes_to_the_address_under_the_name(authority: Authority, tmp_path: Path) -> None:
+    """The check beforehand and the test: Host header, TLS server name, certificate."""
+    tls = context(authority, NAME)
+    asked: set[str | None] = set()
+    tls.sni_callback = lambda _socket, name, _context: asked.add(name)
+    with serving(tls=tls) as server:
+        ended = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
+    assert ended.code == 0, ended.complained
+    assert asked == {NAME}
+    assert server.hosts == {f"{NAME}:{server.port}"}
+    assert len(server.seen) == 6
+    assert results(tmp_path)["conditions"]["host"] == f"https://{NAME}:{server.port} at 127.0.0.1"
+
+
+def test_it_works_without_tls(tmp_path: Path) -> None:
+    with serving() as server:
+        ended = smoke(tmp_path, server, scheme="http")
+    assert ended.code == 0, ended.complained
+    assert server.hosts == {f"{NAME}:{server.port}"}
+    assert len(server.seen) == 6
+
+
+def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, tmp_path: Path) -> None:
+    with serving(tls=context(authority, "other.invalid")) as server:
+        refused = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
+        accepted = smoke(tmp_path, server, "--insecure")
+    refused.refused(f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted")
+    assert accepted.code == 0, accepted.complained
+
+
+def test_the_test_itself_checks_the_certificate_too(authority: Authority, tmp_path: Path) -> None:
+    """The server shows the right one to the check, which has one connection, and another one ever after."""
+    tls, other = context(authority, NAME), context(authority, "other.invalid")
+    connections: list[str | None] = []
+
+    def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        connections.append(name)
+        if len(connections) > 1:
+            connection.context = other
+
+    tls.sni_callback = choose
+    with serving(tls=tls) as server:
+        ended = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
+    assert ended.code == 1, ended.complained
+    assert {error["reason"] for error in results(tmp_path)["errors"]} == {"certificate not trusted"}
+    assert len(server.seen) == 1
+
+
+def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
+    with serving(tls=context(authority, NAME)) as server:
+        port = free_port()
+        host, trusting = f"https://{NAME}:{server.port}", {"SSL_CERT_FILE": authority.file}
+        worker = start("worker", "--host", host, "--connect-to", "127.0.0.1", "--port", port, settings=trusting)
+        try:
+            ended = smoke(tmp_path, server, "--workers", 1, "--port", port, SSL_CERT_FILE=authority.file)
+        finally:
+            wait(worker)
+    assert ended.code == 0, ended.complained
+    assert server.hosts == {f"{NAME}:{server.port}"}
+    assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize("text", ["", NAME, "203.0.113", "203.0.113.10:443", "[2001:db8::10]", "203.0.113.10/32"])
+def test_what_is_no_ip_address_is_named(text: str) -> None:
+    command("run", "--host", "https://x.example", "--connect-to", text).refused(
+        f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10"
+    )
+
+
+def test_a_service_that_is_started_here_has_an_address() -> None:
+    command("run", "--serve", "--connect-to", "127.0.0.1").refused("--serve starts a service at an address of its own")
+
+
+def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with serving() as server:
+        ended = smoke(tmp_path, server, scheme="http", SSL_CERT_FILE=tmp_path / "absent.pem")
+    ended.refused("absent.pem, which is no file")
+
+
+def test_where_requests_go_decides_what_is_near() -> None:
+    """Whether a token may go there unencrypted, and whether anybody is asked before the load."""
+    assert target("http://pictures.example.com", connect_to="127.0.0.1", environ={TOKEN: "abc"}).local
+    assert target("http://pictures.example.com", connect_to="::1", environ={TOKEN: "abc"}).local
+    with pytest.raises(LoadTestError, match=r"in the clear to http://localhost at 203\.0\.113\.10"):
+        target("http://localhost", connect_to="203.0.113.10", environ={TOKEN: "abc"})

@@ -1,0 +1,179 @@
+"""The report in a real browser: nothing missing, no other host asked, every verdict and error in it; the picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from loadtest.judge import results, targets
+from loadtest.judge.results import Conditions, Run
+from loadtest.measure.answers import Judgement, Outcome
+from loadtest.measure.records import Rows
+from loadtest.measure.session import Plan
+from loadtest.plan.mix import TYPICAL
+from loadtest.plan.scenarios import NAMES, Arrival, Wishes, make
+from loadtest.show import comparison, report, summary
+from tests.loadtest.scripted import MODEL
+
+CONDITIONS = Conditions(
+    when="2026-01-02T03:04:05+00:00",
+    host="https://pictures.example.com",
+    local=False,
+    service={"version": "1.2.3", "commit": "abc", "python": "3.11.7", "model": MODEL},
+    process={},
+    machine={
+        "processor": "Test <b>CPU</b>",
+        "flags": ["avx2"],
+        "cpus": 2,
+        "memory_gb": 8.0,
+        "system": "Linux",
+        "python": "3.11.7",
+        "commit": "abc",
+    },
+    generator={"locust": "2", "processes": 1, "cpu_share": {"this process": 0.2}},
+    pictures={"from": "generated"},
+    target_file="loadtest/targets.toml",
+)
+
+
+def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
+    """Return a run as a machine would give that takes 60 a second: beyond, it refuses, and one in a hundred fails."""
+    chance = random.Random(1)  # noqa: S311  # made-up latencies
+    plan = Plan(make(name, Wishes(clients=clients)), TYPICAL)
+    rows = Rows()
+    schedule = list(plan.schedule()) or [
+        (Arrival(0, start + n / 20, phase), "small")
+        for phase, start in enumerate(plan.scenario.starts())
+        for n in range(40)
+    ]
+    for arrival, kind in schedule[: int(share_sent * len(schedule))]:
+        load = plan.scenario.phases[arrival.phase].per_sec / 60
+        latency = 0.01 / max(0.05, 1 - load) * chance.lognormvariate(0, 0.3)
+        found = Judgement(Outcome.GOOD, "200")
+        if load > 1 and chance.random() < 1 - 1 / load:
+            found = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
+        elif chance.random() < 0.01:
+            found = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
+        rows.add(kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
+    wanted = targets.choose(targets.DEFAULT_FILE, name)
+    return results.build(plan, rows, plan.scenario.seconds, wanted, CONDITIONS)
+
+
+@pytest.mark.parametrize("name", ["steady", "steps"])
+def test_the_page_has_everything_and_asks_no_other_host(name: str, browser: Browser, tmp_path: Path) -> None:
+    run = made(name)
+    results.save(run, tmp_path)
+    report.save(run, tmp_path)
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    page = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    address = (tmp_path / "report.html").as_uri()
+    page.goto(address)
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    assert complaints == []
+    expect(page.locator("h1")).to_have_text(summary.headline(run.result))
+    assert page.locator("#targets tr").count() == 1 + len(run.result["verdicts"])
+    for verdict in run.result["verdicts"]:
+        row = page.locator("#targets tr", has_text=verdict["condition"]).filter(has_text=verdict["name"]).first
+        expect(row.locator(".verdict")).to_have_text("met" if verdict["met"] else "MISSED")
+    images = page.locator("img")
+    assert images.count() == 3
+    for number in range(3):
+        assert images.nth(number).evaluate("image => image.complete && image.naturalWidth") > 300
+    expect(page.locator("#errors")).to_contain_text("500 internal-error")
+    expect(page.locator("#errors")).to_contain_text("A <script>alert(1)</script> mistake.")  # as text, never run
+    expect(page.locator("dl")).to_contain_text("Test <b>CPU</b>")
+    expect(page.locator(".tile")).to_have_count(6)
+    if name == "steps":
+        expect(page.locator("tr.knee")).to_have_count(1)
+        expect(page.locator("tr.knee")).to_contain_text("the knee")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1100
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, "a phone scrolls sideways"
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.screenshot(path=Path(folder) / f"report-{name}.png", full_page=True)
+        shutil.copy(tmp_path / "report.png", Path(folder) / f"picture-{name}.png")
+    context.close()
+
+
+def pixels(data: bytes) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scenario_has_a_picture(name: str) -> None:
+    found = pixels(report.picture(made(name)))
+    assert found.shape == (1200, 1680, 3)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) > 500
+
+
+def test_a_run_in_which_nothing_was_sent_can_be_reported() -> None:
+    run = made("steady", share_sent=0)
+    assert "Nothing was sent." in report.page(run)
+    assert report.picture(run).startswith(b"\x89PNG")
+    assert "6 OF 6 TARGETS ARE MISSED" in summary.terminal(run.result)
+
+
+def test_a_closed_loop_says_how_it_counts() -> None:
+    run = made("steps", clients=4)
+    assert "latency counts from sending" in " ".join(report.page(run).split())
+    assert "1 to 4 clients that wait for their answers" in summary.terminal(run.result)
+
+
+def test_two_reports_of_one_run_are_equal() -> None:
+    run = made("smoke")
+    assert report.page(run) == report.page(run)
+    assert report.picture(run) == report.picture(run)
+
+
+def test_a_saved_run_can_be_read_again(tmp_path: Path) -> None:
+    run = made("steps")
+    results.save(run, tmp_path)
+    assert results.load(tmp_path)["verdicts"] == run.result["verdicts"]
+    assert results.load(tmp_path / "results.json")["knee"] == run.result["knee"]
+
+
+class TestComparison:
+    def test_a_slower_run_is_called_worse_and_its_conditions_other(self) -> None:
+        fast, slow = made("steady").result, made("spike").result
+        text = comparison.table(fast, slow, ("a", "b"))
+        assert "Not under the same conditions:" in text
+        assert "load: steady" in text
+        (line,) = [line for line in text.splitlines() if line.strip().startswith("p95 of small JPEG")]
+        assert line.endswith("worse")
+        (line,) = [
+            line for line in comparison.table(slow, fast, ("a", "b")).splitlines() if "p95 of small JPEG" in line
+        ]
+        assert line.endswith("better")
+
+    def test_the_same_run_twice_differs_by_chance_only(self) -> None:
+        text = comparison.table(made("steady").result, made("steady").result, ("a", "b"))
+        assert "worse" not in text
+        assert "better" not in text
+        assert "Not under the same conditions" not in text
+
+    def test_both_are_drawn(self) -> None:
+        assert comparison.plot(made("steady").result, made("spike").result, ("a", "b")).startswith(b"\x89PNG")
+
+
+def test_a_generator_that_was_the_limit_is_named() -> None:
+    run = made("steady")
+    run.result["conditions"]["generator"]["cpu_share"] = {"worker 1": 0.97}
+    run.result["lag_ms"] = {"p50": 1.0, "p99": 50.0, "max": 80.0}
+    notes = " ".join(summary.warnings(run.result))
+    assert "used 97% of a processor" in notes
+    assert "sent 50 ms late" in notes
