@@ -189,7 +189,8 @@ def tiny_bundle(models: Path) -> bundle.Bundle:
 @pytest.fixture(scope="session")
 def untrained_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Bundle, QuietReporter]:
     """A bundle of the full-size network, 224 x 224 and 1,000 classes, and what its build said."""
-    from service.build.builder import Options, build
+    from service.build.builder import build
+    from service.build.options import Options
 
     report = QuietReporter()
     output = tmp_path_factory.mktemp("models") / "untrained"

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
-from service.model.images import Geometry, Limits, Pixels, load
+from service.model.images import Geometry, Pixels, load
+from service.model.limits import Limits
 from tests.conftest import REPOSITORY, encode, photo, photo_file
 
 GEOMETRY = Geometry()

@@ -147,6 +147,8 @@ MALFORMED = {
 
 # What begins as HTTP reaches the route.
 ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
+# What begins as HTTP reaches the route.
+ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
 PROBLEMS = {
     400: ("malformed-request", "The request is not valid HTTP"),
     414: ("address-too-long", "The request's address is too long"),
