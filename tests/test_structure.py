@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service import __version__
 from tests.conftest import REPOSITORY
 
 TOP_LEVEL = ("service", "infra", "loadtest", "pipeline")
@@ -180,3 +181,8 @@ def test_choosing_an_engine_loads_none() -> None:
     """`serve` looks at the bundle before it becomes gunicorn: what it loads there is loaded a second time later."""
     loaded = loaded_by("import service.__main__, service.model.bundle, service.model.engines")
     assert not loaded & {"flask", "numpy", "openvino", "ncnn", "gunicorn"}
+
+
+def test_there_is_one_version() -> None:
+    """pyproject.toml takes it from the service; the image's label has its own default."""
+    assert f"ARG VERSION={__version__}\n" in (REPOSITORY / "Dockerfile").read_text("utf-8")
