@@ -15,7 +15,7 @@ import yaml
 
 from pipeline import images, import_ids, inputs, registries, settings, steps, temporary_access
 from pipeline.checkout import StackLocation
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 from tests.pipeline.test_gcloud import READER
 
 FILE, FLEET_FILE = (REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"))
@@ -233,7 +233,7 @@ def test_the_schema_finds(change: dict[str, Any], mistake: str) -> None:
     assert found.startswith(mistake)
 
 
-# ---- gcloud, where somebody has installed it: no package of Debian's has it, so that its absence is no failure.
+# ---- gcloud itself
 
 LOADER = """
 import json, sys
@@ -248,7 +248,7 @@ print(encoding.MessageToJson(build))
 def gcloud_root() -> Path:
     program = shutil.which("gcloud")
     if program is None:
-        pytest.skip("gcloud is not installed, and Debian does not package it")
+        missing("gcloud is not installed: it comes from Google's own source of packages")
     return Path(program).resolve().parents[1]
 
 
