@@ -57,7 +57,7 @@ def test_every_steps_image_command_and_order() -> None:
 
 
 def test_the_engine_that_deploys_is_the_one_that_the_program_was_tested_with() -> None:
-    pinned = re.search(r"^pulumi==(\S+)$", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
+    pinned = re.search(r"^pulumi==(\S+)", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
     assert pinned
     assert STEPS["rollout"]["name"].partition("@")[0] == f"${{_MIRROR}}pulumi/pulumi:{pinned[1]}"
 
