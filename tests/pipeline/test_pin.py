@@ -141,6 +141,7 @@ def files(folder: Path, host: str) -> Path:
         "    args: [name, 'x:1']\n"
         f"  - name: '{host}/library/python:amd64@{OLD}'\n"
     )
+    (folder / "cloudbuild-docs.yaml").write_text("steps: []\n")
     (folder / "cloudbuild-fleet.yaml").write_text(
         f"steps:\n  - id: two\n    name: ${{_MIRROR}}{host}/library/python:3.11\n"
     )
@@ -162,7 +163,7 @@ def files(folder: Path, host: str) -> Path:
 
 class TestTheProjectsOwnFiles:
     def test_every_image_of_a_step_is_found(self) -> None:
-        for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"):
+        for name in ("cloudbuild.yaml", "cloudbuild-docs.yaml", "cloudbuild-fleet.yaml"):
             steps = yaml.safe_load((REPOSITORY / name).read_text("utf-8"))["steps"]
             found = [reference.name for reference in pin.references(REPOSITORY / name)]
             assert found == [
