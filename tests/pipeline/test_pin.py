@@ -229,6 +229,10 @@ def test_a_registry_that_wants_a_token_is_asked_with_one(
         ("pulumi/pulumi", ("registry-1.docker.io", "pulumi/pulumi")),
         ("gcr.io/google.com/cloudsdktool/google-cloud-cli", ("gcr.io", "google.com/cloudsdktool/google-cloud-cli")),
         ("localhost:5000/a/b", ("localhost:5000", "a/b")),
+        ("localhost/a", ("localhost", "a")),
+        ("registry:5000/a", ("registry:5000", "a")),
+        # Without a slash it is no host, whatever it looks like.
+        ("python.tools", ("registry-1.docker.io", "library/python.tools")),
     ],
 )
 def test_an_images_name_says_its_registry_as_docker_reads_it(name: str, place: tuple[str, str]) -> None:
@@ -269,6 +273,8 @@ class TestNothingIsWritten:
             (403, "", "shows it to nobody who is not signed in (403): check its name."),
             (401, 'Basic realm="x"', "asks for a sign-in that is not for everybody ('Basic realm=\"x\"')."),
             (401, "", "asks for a sign-in that is not for everybody ('')."),
+            (401, 'Basic realm="http://localhost:9/token"', "asks for a sign-in that is not for everybody"),
+            (401, 'Bearer realm="https:///token"', "asks for a sign-in that is not for everybody"),
             (401, 'Bearer realm="file:///etc/passwd"', "asks for a sign-in that is not for everybody"),
             (401, 'Bearer realm="http://elsewhere.example/token"', "asks for a sign-in that is not for everybody"),
             (200, "", "answers '', which is none."),
