@@ -29,7 +29,7 @@ _RETRY_SEC = 1.0
 
 
 @dataclass
-class Outcome:
+class Samples:
     """What came of many requests: seconds each took, by status; a status of 0 is a connection that broke."""
 
     seconds: float
@@ -54,10 +54,10 @@ PATH = "/predict"
 
 def request_bytes(picture: bytes, as_json: bool = False, path: str = PATH) -> bytes:
     """Return a whole request with `picture` as its body, as it is or in base64."""
-    kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
+    content_type = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
     if as_json:
-        kind, picture = "application/json", b'{"image": "' + base64.b64encode(picture) + b'"}'
-    lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Type: {kind}", f"Content-Length: {len(picture)}"]
+        content_type, picture = "application/json", b'{"image": "' + base64.b64encode(picture) + b'"}'
+    lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Type: {content_type}", f"Content-Length: {len(picture)}"]
     return "\r\n".join([*lines, "", ""]).encode() + picture
 
 
@@ -119,12 +119,12 @@ def uninterrupted() -> Iterator[None]:
         gc.enable()
 
 
-def closed_loop(callers: Sequence[Call], seconds: float) -> Outcome:
+def closed_loop(callers: Sequence[Call], seconds: float) -> Samples:
     """Let every caller send again as soon as it has its answer, for `seconds`.
 
     One that is refused comes back after a second, which is the least that a Retry-After says.
     """
-    outcome = Outcome(seconds)
+    samples = Samples(seconds)
     lock = threading.Lock()
 
     def repeat(call: Call) -> None:
@@ -136,18 +136,18 @@ def closed_loop(callers: Sequence[Call], seconds: float) -> Outcome:
                 time.sleep(max(0.0, min(_RETRY_SEC, end - time.perf_counter())))
         with lock:
             for status, values in own.items():
-                outcome.latencies.setdefault(status, []).extend(values)
+                samples.latencies.setdefault(status, []).extend(values)
 
     with uninterrupted():
         # Now, not before: the collection that it begins with may take a good part of a second.
         start = time.perf_counter()
         end = start + seconds
         _run([threading.Thread(target=repeat, args=(call,)) for call in callers])
-        outcome.seconds = time.perf_counter() - start
-    return outcome
+        samples.seconds = time.perf_counter() - start
+    return samples
 
 
-def open_loop(port: int, picture: bytes, per_sec: float, seconds: float) -> Outcome:
+def open_loop(port: int, picture: bytes, per_sec: float, seconds: float) -> Samples:
     """Send `picture` at a given mean rate whatever the server does, for `seconds`; then wait for the last answers.
 
     Requests come at random moments, as they do from many clients who know nothing of one another (a Poisson process,
@@ -167,8 +167,8 @@ def _moments(per_sec: float, seconds: float) -> npt.NDArray[np.float64]:
 
 def _send_at(
     moments: npt.NDArray[np.float64], connect: Callable[[], _Exchange], selector: selectors.BaseSelector
-) -> Outcome:
-    outcome = Outcome(seconds=float(moments[-1]))
+) -> Samples:
+    samples = Samples(seconds=float(moments[-1]))
     due = deque(time.perf_counter() + moments)
     give_up = due[-1] + _TIMEOUT_SEC
     idle: list[_Exchange] = []
@@ -183,15 +183,15 @@ def _send_at(
             if (status := exchange.advance()) is None:
                 continue
             busy -= 1
-            outcome.latencies.setdefault(status, []).append(time.perf_counter() - exchange.due)
+            samples.latencies.setdefault(status, []).append(time.perf_counter() - exchange.due)
             if exchange.open:
                 idle.append(exchange)
     unanswered = [key.data for key in selector.get_map().values()]
     for exchange in [*idle, *unanswered]:
         exchange.close()
     if unanswered:
-        outcome.latencies.setdefault(0, []).extend([_TIMEOUT_SEC] * len(unanswered))
-    return outcome
+        samples.latencies.setdefault(0, []).extend([_TIMEOUT_SEC] * len(unanswered))
+    return samples
 
 
 class _Exchange:

@@ -20,19 +20,19 @@ def photograph() -> Image.Image:
     return Image.fromarray(load_sample_image("china.jpg"))
 
 
-def make() -> dict[str, bytes]:
-    """Return the pictures by name."""
+def make(photograph_size: tuple[int, int] = LARGE) -> dict[str, bytes]:
+    """Return the pictures by name; `photograph_size` is the large one's, in pixels."""
     photo = photograph()
     return {
         "small": encode(photo.resize(SMALL, Image.Resampling.LANCZOS), "JPEG", quality=95),
-        "large": encode(_camera(photo), "JPEG", quality=85),
+        "large": encode(_camera(photo, photograph_size), "JPEG", quality=85),
         "png": encode(photo.resize((1000, 750), Image.Resampling.LANCZOS), "PNG"),
     }
 
 
-def _camera(photo: Image.Image) -> Image.Image:
+def _camera(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Enlarge a photograph and add a sensor's noise: what a phone's full-size picture looks like to a decoder."""
-    pixels = np.asarray(photo.resize(LARGE, Image.Resampling.BICUBIC), dtype=np.float32)
+    pixels = np.asarray(photo.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
     noise = np.random.default_rng(0).normal(0, _SENSOR_NOISE, pixels.shape)
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 

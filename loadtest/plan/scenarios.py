@@ -24,7 +24,7 @@ SMOKE = "smoke"
 
 # What the project's targets were written for.
 STEADY_PER_SEC = 5.0
-# At 5 a second, 306 of these are small JPEGs (mix.py), and a 99th percentile needs 299 (figures.py).
+# At 5 a second, 306 of these are small JPEGs (mix.py), and a 99th percentile needs 299 (percentiles.py).
 STEADY_SEC = 90.0
 SMOKE_SEC = 10.0
 STEP_SEC = 10.0
@@ -82,11 +82,11 @@ class Scenario:
 
     def starts(self) -> list[float]:
         """Return the second at which each phase begins."""
-        found, now = [], 0.0
+        starts, now = [], 0.0
         for phase in self.phases:
-            found.append(now)
+            starts.append(now)
             now += phase.seconds
-        return found
+        return starts
 
     def phase_at(self, second: float) -> int | None:
         """Return the index of the phase at `second`, None when all is over."""
@@ -102,9 +102,9 @@ class Scenario:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Scenario:
+    def from_dict(cls, document: dict[str, Any]) -> Scenario:
         """Make it again from `to_dict()`."""
-        return cls(**{**found, "phases": tuple(Phase(**phase) for phase in found["phases"])})
+        return cls(**{**document, "phases": tuple(Phase(**phase) for phase in document["phases"])})
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def arrivals(scenario: Scenario, seed: int = 0) -> Iterator[Arrival]:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Overrides:
     """What the command line changes about a scenario; None keeps its default."""
 
     per_sec: float | None = None
@@ -161,31 +161,31 @@ class Wishes:
             raise LoadTestError("--to is a rate and --closed has none: give one of them.")
 
 
-def _one(name: str, wishes: Wishes, seconds: float) -> Phase:
-    """Return a phase at the everyday rate, or with the clients that were wished for."""
-    if wishes.clients is not None:
-        return Phase(name, seconds, clients=wishes.clients)
-    return Phase(name, seconds, per_sec=wishes.per_sec or STEADY_PER_SEC)
+def _one(name: str, overrides: Overrides, seconds: float) -> Phase:
+    """Return a phase at the everyday rate, or with the clients that --closed asks for."""
+    if overrides.clients is not None:
+        return Phase(name, seconds, clients=overrides.clients)
+    return Phase(name, seconds, per_sec=overrides.per_sec or STEADY_PER_SEC)
 
 
-def _smoke(wishes: Wishes) -> list[Phase]:
-    return [_one(SMOKE, wishes, wishes.seconds or SMOKE_SEC)]
+def _smoke(overrides: Overrides) -> list[Phase]:
+    return [_one(SMOKE, overrides, overrides.seconds or SMOKE_SEC)]
 
 
-def _steady(wishes: Wishes) -> list[Phase]:
-    return [_one("steady", wishes, wishes.seconds or STEADY_SEC)]
+def _steady(overrides: Overrides) -> list[Phase]:
+    return [_one("steady", overrides, overrides.seconds or STEADY_SEC)]
 
 
-def _steps(wishes: Wishes) -> list[Phase]:
+def _steps(overrides: Overrides) -> list[Phase]:
     """Return even distances on a logarithmic axis: factors of the square root of two, of two for clients."""
-    seconds = wishes.seconds or STEP_SEC
-    if wishes.clients is not None:
-        counts = [2**power for power in range(wishes.clients.bit_length())]
-        if counts[-1] < wishes.clients:
-            counts.append(wishes.clients)
+    seconds = overrides.seconds or STEP_SEC
+    if overrides.clients is not None:
+        counts = [2**power for power in range(overrides.clients.bit_length())]
+        if counts[-1] < overrides.clients:
+            counts.append(overrides.clients)
         return [Phase(f"{count} client{'s' if count > 1 else ''}", seconds, clients=count) for count in counts]
-    first = wishes.per_sec or STEPS_FROM_PER_SEC
-    last = wishes.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
+    first = overrides.per_sec or STEPS_FROM_PER_SEC
+    last = overrides.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
     if last <= first:
         raise LoadTestError(f"--to {last:g} is not above --rate {first:g}: steps go up.")
     rates, rate = [], first
@@ -195,25 +195,25 @@ def _steps(wishes: Wishes) -> list[Phase]:
     return [Phase(f"{rate:.3g}/s", seconds, per_sec=float(f"{rate:.3g}")) for rate in [*rates, last]]
 
 
-def _spike(wishes: Wishes) -> list[Phase]:
-    times = zip(_SPIKE, (SPIKE_BEFORE_SEC, wishes.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC), strict=True)
-    if wishes.clients is not None:
-        return [Phase(name, sec, clients=wishes.clients if name == "spike" else 1) for name, sec in times]
-    base = wishes.per_sec or STEADY_PER_SEC
-    peak = wishes.to_per_sec or SPIKE_FACTOR * base
+def _spike(overrides: Overrides) -> list[Phase]:
+    times = zip(_SPIKE, (SPIKE_BEFORE_SEC, overrides.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC), strict=True)
+    if overrides.clients is not None:
+        return [Phase(name, sec, clients=overrides.clients if name == "spike" else 1) for name, sec in times]
+    base = overrides.per_sec or STEADY_PER_SEC
+    peak = overrides.to_per_sec or SPIKE_FACTOR * base
     return [Phase(name, sec, per_sec=peak if name == "spike" else base) for name, sec in times]
 
 
-def _soak(wishes: Wishes) -> list[Phase]:
+def _soak(overrides: Overrides) -> list[Phase]:
     """Return quarters, so that the last can be held against the target that the first had to meet."""
-    seconds = wishes.seconds or SOAK_SEC
-    return [_one(name, wishes, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
+    seconds = overrides.seconds or SOAK_SEC
+    return [_one(name, overrides, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
 
 
 _SPIKE = ("before", "spike", "recovery")
 _SOAK = ("start", "middle", "end")
-_Make = Callable[[Wishes], list[Phase]]
-_SCENARIOS: dict[str, tuple[str, _Make, bool]] = {
+_PhasesOf = Callable[[Overrides], list[Phase]]
+_SCENARIOS: dict[str, tuple[str, _PhasesOf, bool]] = {
     SMOKE: ("a few seconds: does everything answer as it should?", _smoke, True),
     "steady": ("the everyday load that the targets were written for", _steady, True),
     "steps": ("ever higher rates, to the knee of the curve and beyond", _steps, False),
@@ -225,23 +225,23 @@ NAMES = tuple(_SCENARIOS)
 PHASE_NAMES = {"spike": _SPIKE, "soak": _SOAK}
 
 
-def make(name: str, wishes: Wishes) -> Scenario:
+def make(name: str, overrides: Overrides) -> Scenario:
     """Return the scenario `name` (one of `NAMES`), with a warm-up that is not measured in front.
 
     Raises:
-        LoadTestError: the wishes contradict one another, or the scenario would send nothing.
+        LoadTestError: the overrides contradict one another, or the scenario would send nothing.
     """
-    wishes.check()
+    overrides.check()
     purpose, phases, retries = _SCENARIOS[name]
-    measured = phases(wishes)
+    measured = phases(overrides)
     first = measured[0]
-    warm_up = dataclasses.replace(first, name=WARM_UP, seconds=wishes.warm_up_sec, measured=False)
+    warm_up = dataclasses.replace(first, name=WARM_UP, seconds=overrides.warm_up_sec, measured=False)
     scenario = Scenario(
         name,
         purpose,
-        (warm_up, *measured) if name != SMOKE and wishes.warm_up_sec else tuple(measured),
-        wishes.spacing or "constant",
-        retries if wishes.retries is None else wishes.retries,
+        (warm_up, *measured) if name != SMOKE and overrides.warm_up_sec else tuple(measured),
+        overrides.spacing or "constant",
+        retries if overrides.retries is None else overrides.retries,
     )
     silent = [phase for phase in measured if not phase.clients and not phase.arrivals]
     if silent:

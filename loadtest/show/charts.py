@@ -22,12 +22,12 @@ from matplotlib.transforms import ScaledTranslation
 from loadtest.judge import metrics
 from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
-from loadtest.measure.records import kind_number
-from loadtest.plan.mix import BAD, KINDS
+from loadtest.measure.records import request_kind_number
+from loadtest.plan.mix import BAD, REQUEST_KINDS
 from loadtest.plan.scenarios import Scenario
 
 GOOD, REFUSED, FAILED, QUIET, INK = "#0b57d0", "#e37400", "#b3261e", "#80868b", "#1f1f1f"
-_KIND_COLOURS = dict(zip(KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
+_REQUEST_COLOURS = dict(zip(REQUEST_KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
 _LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
 _MOST_DOTS = 20_000
 _DPI = 120
@@ -59,21 +59,23 @@ _STYLE = {
 
 
 def latency_over_time(axes: Axes, run: Run) -> None:
-    """Draw every answered request as a dot, and the percentiles of the main kind as lines."""
+    """Draw every answered request as a dot, and the percentiles of the main request kind as lines."""
     result = run.result
-    good = run.rows.column("outcome") == Outcome.GOOD
-    due, latency_us, kinds = (run.rows.column(name)[good] for name in ("due_sec", "latency_us", "kind"))
+    good = run.records.column("outcome") == Outcome.GOOD
+    due, latency_us, request_kinds = (
+        run.records.column(name)[good] for name in ("due_sec", "latency_us", "request_kind")
+    )
     thin = max(1, len(due) // _MOST_DOTS)
-    for kind in result["mix"]:
-        chosen = np.flatnonzero(kinds == kind_number(kind))[::thin]
+    for request_kind in result["mix"]:
+        chosen = np.flatnonzero(request_kinds == request_kind_number(request_kind))[::thin]
         axes.scatter(
             *(due[chosen], np.maximum(latency_us[chosen] / 1000, 0.1)),
             s=9,
-            color=_KIND_COLOURS[kind],
+            color=_REQUEST_COLOURS[request_kind],
             alpha=0.35,
             linewidths=0,
             rasterized=True,
-            label=KINDS[kind],
+            label=REQUEST_KINDS[request_kind],
         )
     windows = result["timeline"]
     middles = [(window["begin_sec"] + window["end_sec"]) / 2 for window in windows]
@@ -84,7 +86,7 @@ def latency_over_time(axes: Axes, run: Run) -> None:
     _draw_phases(axes, result)
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="seconds since the start", ylabel="latency, ms", xlim=(0, windows[-1]["end_sec"]))
-    axes.set_title(f"Latency: every request (dots), percentiles of {KINDS[result['main_kind']]} (lines)")
+    axes.set_title(f"Latency: every request (dots), percentiles of {REQUEST_KINDS[result['main_kind']]} (lines)")
     _legend(axes, 4)
 
 
@@ -140,29 +142,36 @@ def throughput_against_latency(axes: Axes, run: Run) -> None:
         )
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="good answers a second (right and low is better)", ylabel="latency, ms", xlim=(0, None))
-    axes.set_title(f"Throughput against latency, {KINDS[result['main_kind']]}")
+    axes.set_title(f"Throughput against latency, {REQUEST_KINDS[result['main_kind']]}")
     _legend(axes, 4)
 
 
 def distribution(axes: Axes, run: Run) -> None:
-    """Draw for each kind which share of its requests was answered within a time."""
+    """Draw for each request kind which share of its requests was answered within a time."""
     result = run.result
     scenario = Scenario.from_dict(result["scenario"])
-    for kind in result["mix"]:
-        ordered = metrics.latencies_ms(run.rows, scenario, kind=kind)
-        if len(ordered) and kind != BAD:
+    for request_kind in result["mix"]:
+        ordered = metrics.latencies_ms(run.records, scenario, request_kind=request_kind)
+        if len(ordered) and request_kind != BAD:
             share = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
-            main = kind == result["main_kind"]
-            colour = _KIND_COLOURS[kind]
-            axes.step(ordered, share, where="post", color=colour, linewidth=2.2 if main else 1.2, label=KINDS[kind])
-    found = result["figures"]["kinds"][result["main_kind"]]
+            main = request_kind == result["main_kind"]
+            colour = _REQUEST_COLOURS[request_kind]
+            axes.step(
+                ordered,
+                share,
+                where="post",
+                color=colour,
+                linewidth=2.2 if main else 1.2,
+                label=REQUEST_KINDS[request_kind],
+            )
+    main_metrics = result["figures"]["kinds"][result["main_kind"]]
     for metric, (name, _, _) in _LINES.items():
-        if found["intervals_ms"][metric]:
+        if main_metrics["intervals_ms"][metric]:
             height = 100 * metrics.PERCENTILES[metric]
-            axes.plot(found[metric], height, "o", color=INK, markersize=4, zorder=4)
+            axes.plot(main_metrics[metric], height, "o", color=INK, markersize=4, zorder=4)
             axes.annotate(
-                f"{name} {found[metric]:g} ms",
-                (found[metric], height),
+                f"{name} {main_metrics[metric]:g} ms",
+                (main_metrics[metric], height),
                 xytext=(8, -9),
                 textcoords="offset points",
                 va="center",
@@ -194,17 +203,17 @@ def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
     return figure
 
 
-def to_bytes(figure: Figure, kind: str = "png") -> bytes:
+def to_bytes(figure: Figure, file_format: str = "png") -> bytes:
     """Return a figure as a file, and close it."""
     buffer = io.BytesIO()
     # Without a date two reports of the same run are equal.
-    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else None)
+    figure.savefig(buffer, format=file_format, dpi=_DPI, metadata={"Date": None} if file_format == "svg" else None)
     plt.close(figure)
     return buffer.getvalue()
 
 
 def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
-    """Mark the targets of the main kind where they hold for the whole run."""
+    """Mark the targets of the main request kind where they hold for the whole run."""
     for verdict in result["verdicts"]:
         if verdict["metric"] in _LINES and verdict["kind"] == result["main_kind"] and not verdict["phase"]:
             axes.axhline(verdict["limit"], color=FAILED, linewidth=0.9, linestyle=(0, (6, 4)))

@@ -20,7 +20,7 @@ from loadtest.plan import mix
 from loadtest.show import charts, summary
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_ROWS_IN_PICTURE = 8
+_VERDICTS_IN_PICTURE = 8
 
 
 def save(run: Run, folder: Path) -> None:
@@ -56,7 +56,7 @@ def page(run: Run) -> str:
         tiles=tiles(result),
         charts=drawn,
         machine=machine.in_words(result["conditions"]["machine"]),
-        kinds=mix.KINDS,
+        request_kinds=mix.REQUEST_KINDS,
         mix=mix.text(result["mix"]),
         measured=_measured,
         known=known,
@@ -65,9 +65,9 @@ def page(run: Run) -> str:
 
 
 def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the figures that matter most: value, unit, and of what."""
+    """Return the metrics that matter most: value, unit, and of what."""
     everything, main = result["figures"]["all"], result["figures"]["kinds"][result["main_kind"]]
-    name, where = mix.KINDS[result["main_kind"]], ""
+    name, where = mix.REQUEST_KINDS[result["main_kind"]], ""
     rate = (everything["goodput_per_sec"], "good answers")
     if result["knee"] is not None:  # percentiles over all steps would say nothing
         step = result["figures"]["phases"][result["knee"]]
@@ -82,15 +82,15 @@ def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def known(figures: dict[str, Any], metric: str) -> str:
+def known(metrics: dict[str, Any], metric: str) -> str:
     """Return a percentile, "" where its samples are too few to know it."""
-    return f"{figures[metric]:.1f}" if figures["intervals_ms"][metric] else ""
+    return f"{metrics[metric]:.1f}" if metrics["intervals_ms"][metric] else ""
 
 
-def limits(figures: dict[str, Any], metric: str) -> str:
+def limits(metrics: dict[str, Any], metric: str) -> str:
     """Return a percentile's 95 % confidence interval, "" where it is not known."""
-    found = figures["intervals_ms"][metric]
-    return f"{found[0]:.1f} to {found[1]:.1f}" if found else ""
+    interval = metrics["intervals_ms"][metric]
+    return f"{interval[0]:.1f} to {interval[1]:.1f}" if interval else ""
 
 
 def picture(run: Run) -> bytes:
@@ -109,7 +109,7 @@ def picture(run: Run) -> bytes:
 
 def _head(axes: Any, result: dict[str, Any]) -> None:
     conditions = result["conditions"]
-    found = conditions["machine"]
+    sender = conditions["machine"]
     colour = "#137333" if result["met"] else charts.FAILED
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(0, 1))
@@ -118,7 +118,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
         f"{result['scenario']['name']}: {summary.load_in_words(result)}",
         f"to {conditions['host']}, {conditions['when'][:10]} {conditions['when'][11:16]} UTC",
         f"{summary.model_in_words(result)}; version {conditions['service']['version']}",
-        f"{'service and load on' if conditions['local'] else 'load from'} {found['processor']}, {found['cpus']} CPUs",
+        f"{'service and load on' if conditions['local'] else 'load from'} {sender['processor']}, {sender['cpus']} CPUs",
     ]
     axes.text(0, 0.62, "\n".join(lines), fontsize=9, color="#444746", va="top", linespacing=1.5)
     for number, (value, unit, name) in enumerate(tiles(result)):
@@ -139,8 +139,8 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Targets")
     verdicts = sorted(result["verdicts"], key=lambda verdict: verdict["met"])
-    for number, verdict in enumerate(verdicts[:_ROWS_IN_PICTURE]):
-        top = 0.95 - number / (_ROWS_IN_PICTURE + 3)
+    for number, verdict in enumerate(verdicts[:_VERDICTS_IN_PICTURE]):
+        top = 0.95 - number / (_VERDICTS_IN_PICTURE + 3)
         colour = "#137333" if verdict["met"] else charts.FAILED
         axes.text(
             0, top, "met" if verdict["met"] else "MISSED", color=colour, fontweight="bold", fontsize=9, va="center"
@@ -148,7 +148,7 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
         axes.text(0.14, top, verdict["name"], fontsize=9, va="center")
         axes.text(0.77, top, _measured(verdict), fontsize=9, va="center", ha="right", fontweight="bold")
         axes.text(0.8, top, verdict["condition"], fontsize=9, va="center", color="#444746")
-    left = len(verdicts) - _ROWS_IN_PICTURE
+    left = len(verdicts) - _VERDICTS_IN_PICTURE
     notes = [f"{left} more targets are in report.html."] if left > 0 else []
     notes += summary.warnings(result)
     lines = [line for note in notes for line in textwrap.wrap(note, 95)]

@@ -32,18 +32,18 @@ def running() -> set[int]:
 
 @pytest.fixture
 def servers() -> Iterator[list[Server]]:
-    found: list[Server] = []
-    yield found
-    for server in found:
+    started: list[Server] = []
+    yield started
+    for server in started:
         server.stop()
 
 
 def test_a_whole_run_measures_everyone_and_everything(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """All its code with servers that cost nothing: each figure of the table, each goal, and the files."""
-    those = [replace(FAKE, name=name, colour="#188038") for name in (PLAIN, OURS, OURS_FP32)]
+    selected = [replace(FAKE, name=name, colour="#188038") for name in (PLAIN, OURS, OURS_FP32)]
     said: list[str] = []
     before = running()
-    result = run(tiny_bundle.path, SHORT, said.append, [*those, BROKEN])
+    result = run(tiny_bundle.path, SHORT, said.append, [*selected, BROKEN], photograph_size=(1200, 900))
     assert running() == before
     names = [PLAIN, OURS, OURS_FP32]
     assert [*result["start_sec"]] == [*result["memory_mb"]] == names

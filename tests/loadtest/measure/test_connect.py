@@ -13,9 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from loadtest.errors import LoadTestError
-from loadtest.measure.access import TOKEN, target
-from tests.loadtest.runs import LENIENT, Ended, command, results, start, targets, wait
+from tests.loadtest.runs import LENIENT, Ended, command, results, small_pictures, start, targets, wait
 from tests.loadtest.scripted import Scripted, serving
 from tests.server import free_port
 
@@ -72,7 +70,7 @@ def context(authority: Authority, name: str) -> ssl.SSLContext:
 def smoke(folder: Path, server: Scripted, *arguments: object, scheme: str = "https", **settings: object) -> Ended:
     """Send five pictures to NAME, at the address of this machine."""
     file = targets(folder, smoke=LENIENT)
-    options = ("--mix", "small", "--rate", 5, "--seconds", 1, "--targets", file, "--output", folder)
+    options = ("--mix", "small", "--rate", 10, "--seconds", 0.5, "--targets", file, "--output", folder)
     where = ("--host", f"{scheme}://{NAME}:{server.port}", "--connect-to", "127.0.0.1")
     return command("run", *where, *options, *arguments, **settings)
 
@@ -129,7 +127,8 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     with serving(tls=context(authority, NAME)) as server:
         port = free_port()
         host, trusting = f"https://{NAME}:{server.port}", {"SSL_CERT_FILE": authority.file}
-        worker = start("worker", "--host", host, "--connect-to", "127.0.0.1", "--port", port, settings=trusting)
+        options = ("--connect-to", "127.0.0.1", "--pictures", small_pictures(tmp_path))
+        worker = start("worker", "--host", host, "--port", port, *options, settings=trusting)
         try:
             ended = smoke(tmp_path, server, "--workers", 1, "--port", port, SSL_CERT_FILE=authority.file)
         finally:
@@ -139,26 +138,7 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-@pytest.mark.parametrize("text", ["", NAME, "203.0.113", "203.0.113.10:443", "[2001:db8::10]", "203.0.113.10/32"])
-def test_what_is_no_ip_address_is_named(text: str) -> None:
-    command("run", "--host", "https://x.example", "--connect-to", text).refused(
-        f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10"
-    )
-
-
-def test_a_service_that_is_started_here_has_an_address() -> None:
-    command("run", "--serve", "--connect-to", "127.0.0.1").refused("--serve starts a service at an address of its own")
-
-
 def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
     with serving() as server:
         ended = smoke(tmp_path, server, scheme="http", SSL_CERT_FILE=tmp_path / "absent.pem")
     ended.refused("absent.pem, which is no file")
-
-
-def test_where_requests_go_decides_what_is_near() -> None:
-    """Whether a token may go there unencrypted, and whether anybody is asked before the load."""
-    assert target("http://pictures.example.com", connect_to="127.0.0.1", environ={TOKEN: "abc"}).local
-    assert target("http://pictures.example.com", connect_to="::1", environ={TOKEN: "abc"}).local
-    with pytest.raises(LoadTestError, match=r"in the clear to http://localhost at 203\.0\.113\.10"):
-        target("http://localhost", connect_to="203.0.113.10", environ={TOKEN: "abc"})
