@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,12 @@ _SENSOR_NOISE = 4  # grey levels, standard deviation
 
 def photograph() -> Image.Image:
     """Return the photograph of 640 x 427 pixels that scikit-learn ships, the Summer Palace in Peking."""
-    from sklearn.datasets import load_sample_image
-
-    return Image.fromarray(load_sample_image("china.jpg"))
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise ImportError("scikit-learn is not installed")
+    # Its file, because importing the package takes a second.
+    with Image.open(Path(spec.origin).parent / "datasets" / "images" / "china.jpg") as picture:
+        return picture.convert("RGB")
 
 
 def make(photograph_size: tuple[int, int] = LARGE) -> dict[str, bytes]:

@@ -129,8 +129,11 @@ def _photo(chance: np.random.Generator) -> Image.Image:
     """Return 12 megapixels: an enlarged scene with a sensor's noise, which is what a phone's file mostly holds."""
     scene = _scene((_PHONE_SIZE[0] // 4, _PHONE_SIZE[1] // 4), chance)
     pixels = np.asarray(scene.resize(_PHONE_SIZE, Image.Resampling.BICUBIC), dtype=np.float32)
-    noise = chance.standard_normal(pixels.shape, dtype=np.float32) * _SENSOR_NOISE
-    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    noisy = chance.standard_normal(pixels.shape, dtype=np.float32)
+    # In place: each copy of 36 million values takes a third of a second.
+    noisy *= _SENSOR_NOISE
+    noisy += pixels
+    return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
 
 
 def _jpeg(name: str, picture: Image.Image, quality: int) -> Picture:

@@ -1,6 +1,6 @@
 """One clear sentence and exit code 2, never a green run; and nothing is sent without consent.
 
-test_service.py, test_endpoint.py and test_targets.py have the rest of what can be wrong.
+test_service.py, test_endpoint.py, test_targets.py and test_mix.py have the rest of what can be wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, encode, photo
 from tests.loadtest.runs import command
-from tests.loadtest.scripted import answer, serving
+from tests.loadtest.scripted import serving
 from tests.server import environment
 
 NOBODY = ("--host", "http://127.0.0.1:1")
@@ -27,7 +27,6 @@ NOBODY = ("--host", "http://127.0.0.1:1")
         (["--host", "example.com"], "is no address of a service"),
         ([*NOBODY, "--connect-to", "localhost"], "--connect-to 'localhost' is no IP address: write one such as"),
         ([*NOBODY, "--mix", "cats"], "'cats' is no share"),
-        ([*NOBODY, "--pictures", "/no/such/folder"], "there is no such folder"),
         ([*NOBODY, "--mix", "small"], "cannot be reached: Connection refused"),
         ([*NOBODY, "--targets", "/no/such/file"], "/no/such/file cannot be read"),
         ([*NOBODY, "--rate", "0"], "--rate 0: expected"),
@@ -37,12 +36,6 @@ NOBODY = ("--host", "http://127.0.0.1:1")
 )
 def test_what_is_wrong_is_named(arguments: list[str], part: str) -> None:
     command("run", *arguments).refused(part)
-
-
-def test_another_service_is_not_tested() -> None:
-    with serving(version=answer(200, {"name": "something else"})) as server:
-        command("run", "--host", server.url, "--mix", "small").refused("is another service")
-        assert server.seen == []
 
 
 def test_a_folder_that_lacks_what_was_asked_for(tmp_path: Path) -> None:

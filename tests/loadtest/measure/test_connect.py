@@ -13,6 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from loadtest.errors import LoadTestError
+from loadtest.measure.endpoint import endpoint
+from loadtest.measure.service import Service
+from loadtest.plan.bodies import Body
 from tests.loadtest.runs import LENIENT, Ended, command, results, small_pictures, start, targets, wait
 from tests.loadtest.scripted import Scripted, serving
 from tests.server import free_port
@@ -97,12 +101,22 @@ def test_it_works_without_tls(tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     with serving(tls=context(authority, "other.invalid")) as server:
-        refused = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
-        accepted = smoke(tmp_path, server, "--insecure")
-    refused.refused(f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted")
-    assert accepted.code == 0, accepted.complained
+        where = endpoint(f"https://{NAME}:{server.port}", connect_to="127.0.0.1", environ={})
+        with pytest.raises(LoadTestError) as caught:
+            Service(where).check(Body(b"picture", "image/jpeg", 1))
+    assert str(caught.value).startswith(
+        f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted"
+    )
+
+
+def test_any_certificate_is_accepted_where_that_is_asked_for(authority: Authority, tmp_path: Path) -> None:
+    with serving(tls=context(authority, "other.invalid")) as server:
+        ended = smoke(tmp_path, server, "--insecure")
+    assert ended.code == 0, ended.complained
+    assert len(server.seen) == 6
 
 
 def test_the_test_itself_checks_the_certificate_too(authority: Authority, tmp_path: Path) -> None:
@@ -138,7 +152,7 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with serving() as server:
-        ended = smoke(tmp_path, server, scheme="http", SSL_CERT_FILE=tmp_path / "absent.pem")
-    ended.refused("absent.pem, which is no file")
+def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    with pytest.raises(LoadTestError, match=r"absent\.pem, which is no file"):
+        Service(endpoint("https://x.example", environ={}))

@@ -55,6 +55,7 @@ def test_a_name_that_does_not_exist() -> None:
 def test_someone_else_answers(pages: dict[str, object], part: str) -> None:
     with serving(**pages) as server:  # type: ignore[arg-type]  # answers, all of them
         assert part in complaint(server.url)
+        assert server.seen == []  # no picture
 
 
 def test_a_service_whose_pictures_are_answered_otherwise_is_another() -> None:
