@@ -120,9 +120,9 @@ def rate(target_file: Path | None, file: Path, **others: Any) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Also write a picture (PNG) of both.")
 def compare(first: Path, second: Path, output: Path | None) -> None:
     """Compare two saved runs: folders with a results.json, or those files."""
-    from loadtest.judge import results
+    from loadtest.judge import saved
 
-    a, b = results.load(first), results.load(second)
+    a, b = saved.load(first), saved.load(second)
     from loadtest.show import comparison
 
     click.echo(comparison.table(a, b, (str(first), str(second))))

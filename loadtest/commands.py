@@ -13,7 +13,7 @@ import gevent
 import locust  # noqa: F401  # before what imports ssl: it replaces the standard library's sockets
 
 from loadtest.errors import LoadTestError
-from loadtest.judge import rating, results
+from loadtest.judge import rating, results, saved
 from loadtest.judge.rating import Search, Step
 from loadtest.judge.targets import Target
 from loadtest.measure import distributed
@@ -24,7 +24,8 @@ from loadtest.options import Options
 from loadtest.plan import pictures
 from loadtest.plan.bodies import Bodies
 from loadtest.plan.mix import REQUEST_KINDS
-from loadtest.plan.scenarios import SMOKE, Scenario
+from loadtest.plan.scenarios import SMOKE
+from loadtest.plan.schedule import Scenario
 from loadtest.rig import Rig, prepared
 from loadtest.show import rated
 
@@ -151,7 +152,7 @@ def _load_in_words(scenario: Scenario) -> str | None:
 
 def _add_report(page: Any, rig: Rig, finished: list[dict[str, Any]]) -> None:
     """Show the last report at /loadtest of Locust's page."""
-    file = rig.options.output / results.HTML
+    file = rig.options.output / saved.HTML
 
     @page.app.route("/loadtest")  # type: ignore[untyped-decorator]  # Locust's page is untyped
     def latest() -> tuple[str, int]:

@@ -17,7 +17,7 @@ import click
 import locust  # before what imports ssl: it replaces the standard library's sockets
 
 from loadtest.errors import LoadTestError
-from loadtest.judge import results
+from loadtest.judge import results, saved
 from loadtest.judge.targets import Target
 from loadtest.measure import local_service, machine
 from loadtest.measure.distributed import MasterPlanRunner
@@ -29,7 +29,7 @@ from loadtest.measure.session import Plan, Session
 from loadtest.options import Options
 from loadtest.plan import mix, pictures
 from loadtest.plan.bodies import Bodies
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.schedule import Scenario
 from loadtest.show import report, summary
 
 _READY_LIMIT_SEC = 60.0
@@ -87,12 +87,10 @@ class Rig:
         conditions = self.conditions(sent, process_before, target_file)
         run = results.build(sent.plan, sent.records, sent.seconds, targets, conditions)
         output = self.options.output
-        results.save(run, output)
+        saved.save(run, output)
         report.save(run, output)
         click.echo(summary.terminal(run.result))
-        click.echo(
-            f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})"
-        )
+        click.echo(f"\n  {output / saved.HTML}  (also {saved.PNG}, {saved.JSON}, {saved.JUNIT}, {saved.REQUESTS})")
         return run.result
 
 

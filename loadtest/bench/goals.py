@@ -26,7 +26,7 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """Return the word for it."""
+        """Return "met" or "MISSED"."""
         return "met" if self.met else "MISSED"
 
     @property

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 
-from loadtest.bench.clients import Samples, open_loop
+from loadtest.bench.clients import Samples
+from loadtest.bench.open_loop import open_loop
 from loadtest.bench.result import Overload
 from loadtest.bench.servers import Server
 

@@ -17,7 +17,7 @@ from loadtest.measure.answers import Outcome
 from loadtest.measure.percentiles import interval, percentile
 from loadtest.measure.records import Records, request_kind_number
 from loadtest.plan.mix import BAD, REQUEST_KINDS
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.schedule import Scenario
 
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 _CURVE = tuple(range(101))  # percentiles that are kept to draw the distribution of a saved run

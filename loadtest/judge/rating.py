@@ -18,7 +18,7 @@ from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.targets import RATE, Target, Verdict
 from loadtest.measure.percentiles import samples_needed
 from loadtest.plan.mix import Mix, share
-from loadtest.plan.scenarios import Phase, Scenario, Spacing
+from loadtest.plan.schedule import Phase, Scenario, Spacing
 
 _CLIMB = 1.5
 _CLIMB_AGAIN = 1.2  # a repeated search knows about where to look
@@ -64,7 +64,7 @@ Measure = Callable[[float, int], Step]  # of a rate, in a repeat
 
 @dataclass
 class Rating:
-    """What the searches found."""
+    """What the searches ended with."""
 
     steps: list[Step] = field(default_factory=list)
     repeats_per_sec: list[float] = field(default_factory=list)  # of each repeat, 0 where no rate held
@@ -76,7 +76,7 @@ class Rating:
         return min(self.repeats_per_sec, default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures of the small file."""
+        """Return what the small file says of the searches, all rates in requests a second."""
         return {
             "rated_per_sec": self.per_sec,
             "lowest_per_sec": self.per_sec,

@@ -1,4 +1,4 @@
-"""A run as a document: what was asked, of whom, what came of it, and the verdicts. Written as JSON and JUnit XML.
+"""A run as a document: what was asked, of whom, what came of it, and the verdicts.
 
 The reports are drawn from this and the records, and two such documents can be compared.
 """
@@ -6,15 +6,11 @@ The reports are drawn from this and the records, and two such documents can be c
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from loadtest.errors import LoadTestError
 from loadtest.judge import metrics
 from loadtest.judge.metrics import Metrics
 from loadtest.judge.targets import Target, Verdict, check
@@ -23,11 +19,10 @@ from loadtest.measure.answers import Outcome
 from loadtest.measure.machine import Machine
 from loadtest.measure.records import Records, request_kind_number
 from loadtest.measure.session import Plan
-from loadtest.plan.mix import REQUEST_KINDS, main_request_kind
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.mix import main_request_kind
+from loadtest.plan.schedule import Scenario
 
 FORMAT = 1
-JSON, JUNIT, HTML, PNG, REQUESTS = "results.json", "junit.xml", "report.html", "report.png", "requests.csv.gz"
 # A window of the time line has at least so many requests, or its percentiles are the noise of a few.
 _WINDOW_REQUESTS = 30
 _MOST_WINDOWS = 60
@@ -176,67 +171,3 @@ def _lag(records: Records) -> dict[str, float]:
     if not len(lag):
         return {}
     return {name: round(percentiles.percentile(lag, q), 1) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
-
-
-def save(run: Run, folder: Path) -> None:
-    """Write results.json, junit.xml and requests.csv.gz."""
-    result = run.result
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (folder / JUNIT).write_bytes(junit(result))
-    run.records.save(folder / REQUESTS, [phase["name"] for phase in result["scenario"]["phases"]])
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a saved run: its results.json, or the folder that holds it.
-
-    Raises:
-        LoadTestError: there is none, or it is of something else or of another version.
-    """
-    file = path / JSON if path.is_dir() else path
-    try:
-        document = json.loads(file.read_text("utf-8"))
-        version = document["format"]
-    except OSError as error:
-        raise LoadTestError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise LoadTestError(f"{file} is no saved run of this load test.") from error
-    if version != FORMAT:
-        raise LoadTestError(f"{file} has the format {version!r}, this version reads {FORMAT}: run the test again.")
-    result: dict[str, Any] = document
-    return result
-
-
-def junit(result: dict[str, Any]) -> bytes:
-    """Return JUnit XML: a test case for each target, failed where it was missed."""
-    verdicts = result["verdicts"]
-    failures = str(sum(not verdict["met"] for verdict in verdicts))
-    suites = ET.Element("testsuites", tests=str(len(verdicts)), failures=failures)
-    suite = ET.SubElement(
-        suites,
-        "testsuite",
-        name=f"loadtest.{result['scenario']['name']}",
-        tests=str(len(verdicts)),
-        failures=failures,
-        errors="0",
-        skipped="0",
-        time=str(result["seconds"]),
-        timestamp=result["conditions"]["when"],
-    )
-    names = {request_kind: words for request_kind, words in REQUEST_KINDS.items() if request_kind in result["mix"]}
-    for verdict in verdicts:
-        case = ET.SubElement(
-            suite,
-            "testcase",
-            classname=f"loadtest.{result['scenario']['name']}",
-            name=f"{verdict['name']} {verdict['condition']}",
-            time="0",
-        )
-        if not verdict["met"]:
-            failure = ET.SubElement(case, "failure", type="missed", message=verdict["text"])
-            failure.text = verdict["text"]
-    out = ET.SubElement(suite, "system-out")
-    out.text = f"{result['conditions']['host']}: {', '.join(names.values())}"
-    ET.indent(suites)
-    xml: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
-    return xml

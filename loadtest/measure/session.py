@@ -16,7 +16,7 @@ from typing import Any
 from loadtest.measure.records import Records
 from loadtest.plan.bodies import Bodies
 from loadtest.plan.mix import deal
-from loadtest.plan.scenarios import Arrival, Scenario, arrivals
+from loadtest.plan.schedule import Arrival, Scenario, arrivals
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Plan:
-        """Make it again from `to_dict()`."""
+        """Return the plan that `to_dict()` described."""
         return cls(**{**document, "scenario": Scenario.from_dict(document["scenario"])})
 
 

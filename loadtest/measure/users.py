@@ -110,7 +110,7 @@ class OpenUser(PictureUser):
 
     @task
     def follow_the_schedule(self) -> None:
-        """Do everything; the user ends when every answer is there."""
+        """Send every request when it is due; ends when every answer is there."""
         session = self.session
         pool = Pool(MOST_IN_FLIGHT)
         try:
@@ -139,7 +139,7 @@ class ClosedUser(PictureUser):
 
     @task
     def send_the_next(self) -> None:
-        """Do one request."""
+        """Send the next picture; after a refusal, wait as long as it asks."""
         session = self.session
         phase = session.scenario.phase_at(session.second())
         if phase is None:

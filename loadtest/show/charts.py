@@ -5,57 +5,28 @@ Each is drawn on axes that it is given, so that the page has them one by one and
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
 
 from loadtest.judge import metrics
 from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
 from loadtest.measure.records import request_kind_number
 from loadtest.plan.mix import BAD, REQUEST_KINDS
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.schedule import Scenario
+from loadtest.show.drawing import FAILED, GOOD, INK, QUIET, REFUSED, legend, logarithmic
 
-GOOD, REFUSED, FAILED, QUIET, INK = "#0b57d0", "#e37400", "#b3261e", "#80868b", "#1f1f1f"
 _REQUEST_COLOURS = dict(zip(REQUEST_KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
 _LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
 _MOST_DOTS = 20_000
-_DPI = 120
 _NARROW = 0.07  # a phase that is too short for its name, as a share of the whole
-_LEGEND_INCHES = 0.52  # below the axes: tick labels and the axis' name
 
 Draw = Callable[[Axes, Run], None]
-
-mpl.use("Agg")
-_STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#bdc1c6",
-    "axes.labelcolor": "#444746",
-    "xtick.color": "#444746",
-    "ytick.color": "#444746",
-    "axes.grid": True,
-    "grid.color": "#e8eaed",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.fonttype": "path",  # looks alike whatever fonts the reader has
-    "svg.hashsalt": "loadtest",  # or names inside would differ from time to time
-}
 
 
 def latency_over_time(axes: Axes, run: Run) -> None:
@@ -87,7 +58,7 @@ def latency_over_time(axes: Axes, run: Run) -> None:
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="seconds since the start", ylabel="latency, ms", xlim=(0, windows[-1]["end_sec"]))
     axes.set_title(f"Latency: every request (dots), percentiles of {REQUEST_KINDS[result['main_kind']]} (lines)")
-    _legend(axes, 4)
+    legend(axes, 4)
 
 
 def answers_over_time(axes: Axes, run: Run) -> None:
@@ -110,7 +81,7 @@ def answers_over_time(axes: Axes, run: Run) -> None:
     axes.set(xlabel="seconds since the start", ylabel="a second", xlim=(0, windows[-1]["end_sec"]))
     axes.set_ylim(0, 1.1 * max(axes.get_ylim()[1], 1e-9))
     axes.set_title("Answers a second, by when the request was due")
-    _legend(axes, 4)
+    legend(axes, 4)
 
 
 def throughput_against_latency(axes: Axes, run: Run) -> None:
@@ -143,7 +114,7 @@ def throughput_against_latency(axes: Axes, run: Run) -> None:
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="good answers a second (right and low is better)", ylabel="latency, ms", xlim=(0, None))
     axes.set_title(f"Throughput against latency, {REQUEST_KINDS[result['main_kind']]}")
-    _legend(axes, 4)
+    legend(axes, 4)
 
 
 def distribution(axes: Axes, run: Run) -> None:
@@ -181,7 +152,7 @@ def distribution(axes: Axes, run: Run) -> None:
     axes.set_xlim(right=1.25 * axes.get_xlim()[1])  # room for the names of the percentiles
     axes.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
     axes.set_title("Share of requests that were answered within a time")
-    _legend(axes, 2)
+    legend(axes, 2)
 
 
 def main_chart(result: dict[str, Any]) -> Draw:
@@ -189,27 +160,11 @@ def main_chart(result: dict[str, Any]) -> Draw:
     return throughput_against_latency if len(result["figures"]["phases"]) > 3 else distribution
 
 
-@contextlib.contextmanager
-def style() -> Iterator[None]:
-    """Draw in the style of the reports for the duration of the block."""
-    with mpl.rc_context(cast(Any, _STYLE)):
-        yield
-
-
 def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
     """Return a figure with one chart."""
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     chart(axes, run)
     return figure
-
-
-def to_bytes(figure: Figure, file_format: str = "png") -> bytes:
-    """Return a figure as a file, and close it."""
-    buffer = io.BytesIO()
-    # Without a date two reports of the same run are equal.
-    figure.savefig(buffer, format=file_format, dpi=_DPI, metadata={"Date": None} if file_format == "svg" else None)
-    plt.close(figure)
-    return buffer.getvalue()
 
 
 def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
@@ -249,33 +204,3 @@ def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None
                 color=QUIET,
                 clip_on=True,
             )
-
-
-def _legend(axes: Axes, columns: int) -> None:
-    """Put the legend below the axis' name, whatever the height of the axes."""
-    if not axes.get_legend_handles_labels()[0]:
-        return  # nothing was drawn
-    below = ScaledTranslation(0, -_LEGEND_INCHES, axes.figure.dpi_scale_trans)
-    legend = axes.legend(
-        ncols=columns,
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=axes.transAxes + below,
-        borderaxespad=0,
-        borderpad=0,
-        columnspacing=1.4,
-        markerscale=1.6,
-    )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-
-
-def logarithmic(axes: Axes, axis: Axis) -> None:
-    """Label 1, 2 and 5 of every power of ten."""
-    if not np.max(axis.get_data_interval()) > 0:
-        return  # nothing was drawn, or nothing above 0
-    (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

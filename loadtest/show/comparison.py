@@ -11,7 +11,7 @@ from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.targets import text
 from loadtest.measure import machine
 from loadtest.plan import mix
-from loadtest.show import charts, summary
+from loadtest.show import drawing, summary
 
 _METRICS = (*PERCENTILES, "error_ratio", "refused_ratio", "goodput_ratio", "goodput_per_sec")
 _LESS_IS_BETTER = {*PERCENTILES, "error_ratio", "refused_ratio"}
@@ -74,23 +74,23 @@ def plot(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> bytes:
         if a["curves"].get(request_kind) and b["curves"].get(request_kind) and request_kind != mix.BAD
     ]
     main = a["main_kind"] if a["main_kind"] in request_kinds else next(iter(request_kinds), None)
-    with charts.style():
+    with drawing.style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained", width_ratios=[1.3, 1])
-        for run, name, colour in ((a, f"A  {names[0]}", charts.QUIET), (b, f"B  {names[1]}", charts.GOOD)):
+        for run, name, colour in ((a, f"A  {names[0]}", drawing.QUIET), (b, f"B  {names[1]}", drawing.GOOD)):
             for request_kind in request_kinds:
                 style = {"linewidth": 2.4, "label": name} if request_kind == main else {"linewidth": 0.9, "alpha": 0.5}
                 left.plot(run["curves"][request_kind], range(101), color=colour, **style)
         if main:
-            charts.logarithmic(left, left.xaxis)
+            drawing.logarithmic(left, left.xaxis)
             left.legend(loc="lower right")
         left.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
         left.set_title(f"Answered within a time: {mix.REQUEST_KINDS.get(main or '', '')} (thick), other kinds (thin)")
         _bars(right, a, b, main)
-        return charts.to_bytes(figure)
+        return drawing.to_bytes(figure)
 
 
 def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> None:
-    for offset, run, colour in ((-0.2, a, charts.QUIET), (0.2, b, charts.GOOD)):
+    for offset, run, colour in ((-0.2, a, drawing.QUIET), (0.2, b, drawing.GOOD)):
         metrics = run["figures"]["kinds"].get(main) or run["figures"]["all"]
         for number, metric in enumerate(PERCENTILES):
             limits = metrics["intervals_ms"][metric]
@@ -103,7 +103,7 @@ def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> 
                 number + offset,
                 value,
                 [[value - limits[0]], [limits[1] - value]],
-                color=charts.INK,
+                color=drawing.INK,
                 linewidth=1,
                 capsize=3,
             )

@@ -11,7 +11,7 @@ from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.rating import Rating, Step
 from loadtest.judge.targets import Target
 from loadtest.measure import machine
-from loadtest.show import charts, summary
+from loadtest.show import drawing, summary
 
 
 def terminal(rating: Rating, result: Mapping[str, Any]) -> str:
@@ -37,18 +37,18 @@ def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> by
     """Return a PNG: every step's highest share of a latency limit, and the rates at which the searches ended."""
     load_machine = result["conditions"]["machine"]
     limits = ", ".join(f"{target.name} {target.condition}" for target in targets if target.metric in PERCENTILES)
-    with charts.style():
+    with drawing.style():
         figure, axes = plt.subplots(figsize=(10, 5.6), layout="constrained")
-        for met, colour, name in ((True, "#137333", "every target met"), (False, charts.FAILED, "a target missed")):
+        for met, colour, name in ((True, "#137333", "every target met"), (False, drawing.FAILED, "a target missed")):
             chosen = [(step.per_sec, worst) for step in rating.steps if step.met is met and (worst := _worst(step))]
             across, up = [per_sec for per_sec, _ in chosen], [worst for _, worst in chosen]
             axes.scatter(across, up, color=colour, s=34, alpha=0.75, linewidths=0, label=name)
-        axes.axhline(100, color=charts.INK, linewidth=1, linestyle="--")
+        axes.axhline(100, color=drawing.INK, linewidth=1, linestyle="--")
         axes.axvspan(
             rating.per_sec, max(rating.repeats_per_sec), color="#d3e3fd", zorder=0, label="where the searches ended"
         )
-        axes.axvline(rating.per_sec, color=charts.GOOD, linewidth=1.6, label=f"rated: {rating.per_sec:g} a second")
-        charts.logarithmic(axes, axes.yaxis)
+        axes.axvline(rating.per_sec, color=drawing.GOOD, linewidth=1.6, label=f"rated: {rating.per_sec:g} a second")
+        drawing.logarithmic(axes, axes.yaxis)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 45), max(high, 220))  # at least two of its numbers
         axes.set(ylabel="latency, % of its limit", xlim=(0, None))
@@ -59,7 +59,7 @@ def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> by
         )
         axes.set_title(f"Rated {rating.per_sec:g} requests a second; {len(rating.repeats_per_sec)} searches")
         axes.legend(loc="upper left")
-        return charts.to_bytes(figure)
+        return drawing.to_bytes(figure)
 
 
 def _worst(step: Step) -> float | None:

@@ -12,12 +12,12 @@ from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch
 
-from loadtest.judge import results
+from loadtest.judge import saved
 from loadtest.judge.results import Run
 from loadtest.judge.targets import text
 from loadtest.measure import machine
 from loadtest.plan import mix
-from loadtest.show import charts, summary
+from loadtest.show import charts, drawing, summary
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _VERDICTS_IN_PICTURE = 8
@@ -26,8 +26,8 @@ _VERDICTS_IN_PICTURE = 8
 def save(run: Run, folder: Path) -> None:
     """Write report.html and report.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / results.HTML).write_text(page(run), "utf-8")
-    (folder / results.PNG).write_bytes(picture(run))
+    (folder / saved.HTML).write_text(page(run), "utf-8")
+    (folder / saved.PNG).write_bytes(picture(run))
 
 
 def page(run: Run) -> str:
@@ -40,7 +40,7 @@ def page(run: Run) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    with charts.style():
+    with drawing.style():
         drawn = [
             (_svg(charts.main_chart(result), run, 5.4), "Throughput, or how latency is distributed"),
             (_svg(charts.latency_over_time, run, 5.4), "Latency over time"),
@@ -96,7 +96,7 @@ def limits(metrics: dict[str, Any], metric: str) -> str:
 def picture(run: Run) -> bytes:
     """Return the run as one PNG."""
     result = run.result
-    with charts.style():
+    with drawing.style():
         figure = plt.figure(figsize=(14, 10), layout=ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.12))
         grid = figure.add_gridspec(3, 2, height_ratios=[0.85, 2.6, 1.7], width_ratios=[1.2, 1])
         _head(figure.add_subplot(grid[0, :]), result)
@@ -104,13 +104,13 @@ def picture(run: Run) -> bytes:
         charts.main_chart(result)(figure.add_subplot(grid[1, 1]), run)
         charts.answers_over_time(figure.add_subplot(grid[2, 0]), run)
         _verdicts(figure.add_subplot(grid[2, 1]), result)
-        return charts.to_bytes(figure)
+        return drawing.to_bytes(figure)
 
 
 def _head(axes: Any, result: dict[str, Any]) -> None:
     conditions = result["conditions"]
     sender = conditions["machine"]
-    colour = "#137333" if result["met"] else charts.FAILED
+    colour = "#137333" if result["met"] else drawing.FAILED
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.text(0, 1, summary.headline(result), fontsize=21, fontweight="bold", color=colour, va="top")
@@ -128,7 +128,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
             (left, 0), 0.074, 1, boxstyle=style, mutation_aspect=9, facecolor="#f3f6fc", edgecolor="none"
         )
         axes.add_patch(box)
-        axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=charts.INK, va="top")
+        axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=drawing.INK, va="top")
         axes.text(
             left + 0.008, 0.6, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top"
         )
@@ -141,7 +141,7 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
     verdicts = sorted(result["verdicts"], key=lambda verdict: verdict["met"])
     for number, verdict in enumerate(verdicts[:_VERDICTS_IN_PICTURE]):
         top = 0.95 - number / (_VERDICTS_IN_PICTURE + 3)
-        colour = "#137333" if verdict["met"] else charts.FAILED
+        colour = "#137333" if verdict["met"] else drawing.FAILED
         axes.text(
             0, top, "met" if verdict["met"] else "MISSED", color=colour, fontweight="bold", fontsize=9, va="center"
         )
@@ -161,5 +161,5 @@ def _measured(verdict: dict[str, Any]) -> str:
 
 def _svg(chart: charts.Draw, run: Run, height: float) -> str:
     """Return a chart as the address of an image, for <img src>."""
-    data = charts.to_bytes(charts.draw(chart, run, 9.6, height), "svg")
+    data = drawing.to_bytes(charts.draw(chart, run, 9.6, height), "svg")
     return "data:image/svg+xml;base64," + base64.b64encode(data).decode()

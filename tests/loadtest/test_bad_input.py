@@ -81,17 +81,21 @@ def test_another_machine_is_only_loaded_with_consent(typed: str, said: str) -> N
         assert len(server.seen) == 1  # the check's picture
 
 
-def test_the_pure_parts_load_without_locust() -> None:
-    """Locust replaces the standard library's sockets at its import: reports and the gate must not.
+def test_the_command_line_loads_no_ssl_before_locust() -> None:
+    """Locust replaces the standard library's sockets at its import, and cannot where TLS has been loaded before."""
+    code = "import sys, loadtest.__main__\nprint({'ssl', 'locust'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
 
-    Nor does the command line load it before it knows that there is something to send.
-    """
+
+def test_the_pure_parts_load_without_locust() -> None:
+    """Reports and the gate replace nothing of the standard library."""
     rooms = {
         "": "__main__, options",
-        ".plan": "bodies, mix, pictures, scenarios",
+        ".plan": "bodies, mix, pictures, scenarios, schedule",
         ".measure": "answers, connect, endpoint, machine, percentiles, records, refusals, service, session",
-        ".judge": "metrics, rating, results, targets",
-        ".show": "charts, comparison, rated, report, summary",
+        ".judge": "metrics, rating, results, saved, targets",
+        ".show": "charts, comparison, drawing, rated, report, summary",
     }
     lines = [f"from loadtest{room} import {names}" for room, names in rooms.items()]
     code = "\n".join(["import sys", *lines, "print('locust' in sys.modules)"])

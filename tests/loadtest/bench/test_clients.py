@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from loadtest.bench.clients import Connection, Samples, closed_loop, open_loop, request_bytes
+from loadtest.bench.clients import Connection, Samples, closed_loop, request_bytes
+from loadtest.bench.open_loop import open_loop
 from tests.server import Server
 
 PICTURE = b"\xff\xd8 not much of a picture"

@@ -11,7 +11,7 @@ from loadtest.judge import metrics
 from loadtest.measure import percentiles
 from loadtest.measure.answers import Judgement, Outcome
 from loadtest.measure.records import Records
-from loadtest.plan.scenarios import Phase, Scenario
+from loadtest.plan.schedule import Phase, Scenario
 
 GOOD, REFUSED, FAILED = (Judgement(outcome, outcome.name) for outcome in Outcome)
 SCENARIO = Scenario("steady", "", (Phase("warm-up", 5, 10, measured=False), Phase("steady", 10, 10)))

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtest.errors import LoadTestError
-from loadtest.judge import results, targets
+from loadtest.judge import results, saved, targets
 from loadtest.judge.targets import Target, Verdict
 from loadtest.measure.records import Records
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
@@ -141,7 +141,7 @@ def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> Non
         "mix": {"small": 1},
         "conditions": {"when": "2026-01-02T03:04:05+00:00", "host": "http://x"},
     }
-    suite = ET.fromstring(results.junit(result)).find("testsuite")  # noqa: S314  # written here
+    suite = ET.fromstring(saved.junit(result)).find("testsuite")  # noqa: S314  # written here
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("6", "1")
     failures = suite.findall("testcase/failure")

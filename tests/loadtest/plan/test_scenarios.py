@@ -10,7 +10,8 @@ import pytest
 from loadtest.errors import LoadTestError
 from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
-from loadtest.plan.scenarios import NAMES, Overrides, Phase, Scenario, Spacing, arrivals, make
+from loadtest.plan.scenarios import NAMES, Overrides, make
+from loadtest.plan.schedule import Phase, Scenario, Spacing, arrivals
 
 
 def scenario(spacing: Spacing = "constant") -> Scenario:

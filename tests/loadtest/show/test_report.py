@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from loadtest.judge import results, targets
+from loadtest.judge import results, saved, targets
 from loadtest.judge.results import Conditions, Run
 from loadtest.measure.answers import Judgement, Outcome
 from loadtest.measure.records import Records
 from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
-from loadtest.plan.scenarios import NAMES, Arrival, Overrides, make
+from loadtest.plan.scenarios import NAMES, Overrides, make
+from loadtest.plan.schedule import Arrival
 from loadtest.show import comparison, report, summary
 from tests.loadtest.scripted import MODEL
 
@@ -71,7 +72,7 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
 @pytest.mark.parametrize("name", ["steady", "steps"])
 def test_the_page_has_everything_and_asks_no_other_host(name: str, browser: Browser, tmp_path: Path) -> None:
     run = made(name)
-    results.save(run, tmp_path)
+    saved.save(run, tmp_path)
     report.save(run, tmp_path)
     context = browser.new_context(viewport={"width": 1100, "height": 900})
     page = context.new_page()
@@ -142,9 +143,9 @@ def test_two_reports_of_one_run_are_equal() -> None:
 
 def test_a_saved_run_can_be_read_again(tmp_path: Path) -> None:
     run = made("steps")
-    results.save(run, tmp_path)
-    assert results.load(tmp_path)["verdicts"] == run.result["verdicts"]
-    assert results.load(tmp_path / "results.json")["knee"] == run.result["knee"]
+    saved.save(run, tmp_path)
+    assert saved.load(tmp_path)["verdicts"] == run.result["verdicts"]
+    assert saved.load(tmp_path / "results.json")["knee"] == run.result["knee"]
 
 
 class TestComparison:
