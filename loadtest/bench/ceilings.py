@@ -8,9 +8,9 @@ import numpy as np
 
 from loadtest.bench.clients import Call
 from service.model import bundle, images
-from service.model.limits import Limits
 from service.model.classifier import BundleClassifier
 from service.model.engines import open_engine
+from service.model.limits import Limits
 from service.model.processors import available_cpus
 
 
