@@ -72,8 +72,8 @@ class Capacity:
 
     @property
     def engine_threads(self) -> int:
-        """What an engine may start itself: both of its forms, each with a thread for each processor."""
-        return 2 * self.cpus
+        """What an engine may start itself, measured: ncnn 2 for each processor, OpenVINO 6 with two of them."""
+        return 3 * self.cpus + 2
 
     @property
     def processes(self) -> int:

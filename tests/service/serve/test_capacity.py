@@ -78,27 +78,33 @@ def test_connections_fit_into_the_limit_of_files(soft: int, hard: int, expected:
 
 _COUNT_THREADS = """
 import sys, threading
-
+from pathlib import Path
 import numpy as np
 from service.model import bundle
 from service.model.engines import open_engine
-name, cpus, callers = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-there = bundle.read(Path(sys.argv[1]))
-begin = threading.Barrier(callers + 1)
-end = threading.Barrier(callers + 1)
-engine = None
+
+folder, name, cpus, callers = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+there = bundle.read(folder)
 pixels = np.zeros((1, there.manifest.crop, there.manifest.crop, 3), np.uint8)
+begin, end = threading.Barrier(callers + 1), threading.Barrier(callers + 1)
+
 def call():
     begin.wait()
     for exclusive in (True, False) * 3:
         engine.logits(pixels, exclusive=exclusive)
     end.wait()
+    threading.Event().wait()  # it must still be there when threads are counted
+
+def threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
 for _ in range(callers):
     threading.Thread(target=call, daemon=True).start()
-before = len(list(Path("/proc/self/task").iterdir()))
+before = threads()
 engine = open_engine(there, name, "fp32", cpus)
-begin.wait(); end.wait()
-print(len(list(Path("/proc/self/task").iterdir())) - before)
+begin.wait()
+end.wait()
+print(threads() - before)
 """
 
 
