@@ -93,7 +93,7 @@ def test_the_pure_parts_load_without_locust() -> None:
     rooms = {
         "": "__main__, options",
         ".plan": "bodies, mix, pictures, scenarios, schedule",
-        ".measure": "answers, connect, endpoint, machine, percentiles, records, refusals, service, session",
+        ".measure": "answers, connect, diagnosis, endpoint, machine, percentiles, records, service, session",
         ".judge": "metrics, rating, results, saved, targets",
         ".show": "charts, comparison, drawing, rated, report, summary",
     }

@@ -43,11 +43,11 @@ def test_so_many_samples_know_a_percentile() -> None:
 
 
 def test_confidence_intervals_hold_the_truth_in_95_of_100_cases() -> None:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     truth = -np.log(0.05)  # the 95th percentile of the exponential distribution
     held = 0
     for _ in range(1000):
-        low, high = percentiles.interval(np.sort(chance.exponential(1, 400)), 0.95) or (0, 0)
+        low, high = percentiles.interval(np.sort(rng.exponential(1, 400)), 0.95) or (0, 0)
         held += low <= truth <= high
     assert 0.93 < held / 1000 < 0.98
 
@@ -108,10 +108,10 @@ def test_the_knee_is_where_latency_begins_to_outgrow_throughput() -> None:
 
 def test_rows_survive_the_way_to_a_master() -> None:
     """Two workers that met different errors in different orders are one record in the end."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     all_records, workers = Records(), (Records(), Records())
     for number in range(400):
-        found = Judgement(Outcome(int(chance.integers(3))), "abcde"[chance.integers(5)], f"detail {number}")
+        found = Judgement(Outcome(int(rng.integers(3))), "abcde"[rng.integers(5)], f"detail {number}")
         for records in (all_records, workers[number % 2]):
             records.add("small", 1, 1, number / 40, 0.001, 0.5, found)
     merged = Records()

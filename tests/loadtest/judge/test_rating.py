@@ -43,8 +43,8 @@ def test_what_counts_is_the_lowest_of_the_repeats() -> None:
 
 
 def test_a_machine_that_flickers_is_rated_by_what_held() -> None:
-    chance = np.random.default_rng(5)
-    rating = rate(machine(lambda _: 50 * chance.uniform(0.8, 1.2)), 10, 1000, 0.05, 5)
+    rng = np.random.default_rng(5)
+    rating = rate(machine(lambda _: 50 * rng.uniform(0.8, 1.2)), 10, 1000, 0.05, 5)
     assert 30 < rating.per_sec < 60
     assert all(any(step.met and step.per_sec == found for step in rating.steps) for found in rating.repeats_per_sec)
 
