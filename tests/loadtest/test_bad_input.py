@@ -94,7 +94,7 @@ def test_the_pure_parts_load_without_locust() -> None:
         "": "__main__, options",
         ".plan": "bodies, mix, pictures, scenarios, schedule",
         ".measure": "answers, connect, diagnosis, endpoint, machine, percentiles, records, service, session",
-        ".judge": "metrics, rating, results, saved, targets",
+        ".judge": "document, metrics, rating, results, saved, targets",
         ".show": "charts, comparison, drawing, rated, report, summary",
     }
     lines = [f"from loadtest{room} import {names}" for room, names in rooms.items()]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import results, saved, targets
+from loadtest.judge.document import RunDocument
 from loadtest.judge.targets import Target, Verdict
 from loadtest.measure.records import Records
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
@@ -135,13 +137,13 @@ def test_times_alone_are_told_from_everything_else(case: str) -> None:
 def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> None:
     verdicts = judge(records_of(*[("small", 1, 40, GOOD)] * 300))
     result = {
-        "verdicts": [results.verdict_dict(verdict) for verdict in verdicts],
+        "verdicts": [results.verdict_document(verdict) for verdict in verdicts],
         "scenario": {"name": "steady"},
         "seconds": 10.0,
         "mix": {"small": 1},
         "conditions": {"when": "2026-01-02T03:04:05+00:00", "host": "http://x"},
     }
-    suite = ET.fromstring(saved.junit(result)).find("testsuite")  # noqa: S314  # written here
+    suite = ET.fromstring(saved.junit(cast(RunDocument, result))).find("testsuite")  # noqa: S314  # written here
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("6", "1")
     failures = suite.findall("testcase/failure")
