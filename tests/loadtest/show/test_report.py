@@ -59,12 +59,12 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
     for arrival, request_kind in schedule[: int(share_sent * len(schedule))]:
         load = plan.scenario.phases[arrival.phase].per_sec / 60
         latency = 0.01 / max(0.05, 1 - load) * rng.lognormvariate(0, 0.3)
-        found = Judgement(Outcome.GOOD, "200")
+        judgement = Judgement(Outcome.GOOD, "200")
         if load > 1 and rng.random() < 1 - 1 / load:
-            found = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
+            judgement = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
         elif rng.random() < 0.01:
-            found = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
-        records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
+            judgement = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
+        records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, judgement)
     wanted = targets.choose(targets.DEFAULT_FILE, name)
     return results.build(plan, records, plan.scenario.seconds, wanted, CONDITIONS)
 
