@@ -14,6 +14,7 @@ import locust  # noqa: F401  # before what imports ssl: it replaces the standard
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import rating, results, saved
+from loadtest.judge.document import RunDocument
 from loadtest.judge.rating import Search, Step
 from loadtest.judge.targets import Target
 from loadtest.measure import distributed
@@ -30,7 +31,7 @@ from loadtest.rig import Rig, prepared
 from loadtest.show import rated
 
 
-def run(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> dict[str, Any]:
+def run(options: Options, scenario: Scenario, targets: list[Target], target_file: Path) -> RunDocument:
     """Run a scenario once; returns its result."""
     with prepared(options, _load_in_words(scenario)) as rig:
         rig.progress.say(f"{scenario.name}: {scenario.purpose}")
@@ -41,7 +42,7 @@ def run(options: Options, scenario: Scenario, targets: list[Target], target_file
 
 def run_in_the_page(
     options: Options, scenario: Scenario, targets: list[Target], target_file: Path, port: int
-) -> dict[str, Any]:
+) -> RunDocument:
     """Serve Locust's page until Ctrl-C; each start there is a run. Returns the last one's result.
 
     Raises:
@@ -50,7 +51,7 @@ def run_in_the_page(
     """
     with prepared(options, _load_in_words(scenario)) as rig:
         rig.plan_runner.prepare(rig.plan(scenario))
-        finished: list[dict[str, Any]] = []
+        finished: list[RunDocument] = []
         before: list[dict[str, float]] = []
         environment = rig.plan_runner.environment
 
@@ -150,7 +151,7 @@ def _load_in_words(scenario: Scenario) -> str | None:
     return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
 
 
-def _add_report(page: Any, rig: Rig, finished: list[dict[str, Any]]) -> None:
+def _add_report(page: Any, rig: Rig, finished: list[RunDocument]) -> None:
     """Show the last report at /loadtest of Locust's page."""
     file = rig.options.output / saved.HTML
 

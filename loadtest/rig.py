@@ -18,6 +18,7 @@ import locust  # before what imports ssl: it replaces the standard library's soc
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import results, saved
+from loadtest.judge.document import RunDocument
 from loadtest.judge.targets import Target
 from loadtest.measure import local_service, machine
 from loadtest.measure.distributed import MasterPlanRunner
@@ -82,7 +83,7 @@ class Rig:
 
     def report(
         self, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
-    ) -> dict[str, Any]:
+    ) -> RunDocument:
         """Write the report of a run, print its summary, and return its result."""
         conditions = self.conditions(sent, process_before, target_file)
         run = results.build(sent.plan, sent.records, sent.seconds, targets, conditions)

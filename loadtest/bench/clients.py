@@ -117,7 +117,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def closed_loop(callers: Sequence[Call], seconds: float) -> Samples:
-    """Let every caller send again as soon as it has its answer, for `seconds`.
+    """Let every caller send again as soon as it has its answer, for `seconds`; each sends at least once.
 
     One that is refused comes back after a second, which is the least that a Retry-After says.
     """
@@ -126,11 +126,14 @@ def closed_loop(callers: Sequence[Call], seconds: float) -> Samples:
 
     def repeat(call: Call) -> None:
         own: dict[int, list[float]] = {}
-        while (began := time.perf_counter()) < end:
+        began = time.perf_counter()
+        while True:
             status = call()
             own.setdefault(status, []).append(time.perf_counter() - began)
             if status == HTTPStatus.TOO_MANY_REQUESTS:
                 time.sleep(max(0.0, min(_RETRY_SEC, end - time.perf_counter())))
+            if (began := time.perf_counter()) >= end:
+                break
         with lock:
             for status, values in own.items():
                 samples.latencies.setdefault(status, []).extend(values)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.judge.document import ErrorDocument
 from loadtest.measure.answers import Outcome
 from loadtest.measure.percentiles import interval, percentile
 from loadtest.measure.records import Records, request_kind_number
@@ -135,12 +135,12 @@ def knee(steps: Sequence[Metrics]) -> int | None:
     return max(range(len(powers)), key=powers.__getitem__)
 
 
-def errors(records: Records, scenario: Scenario) -> list[dict[str, Any]]:
+def errors(records: Records, scenario: Scenario) -> list[ErrorDocument]:
     """Return refusals and failures by reason, the most frequent first; of all phases, the warm-up too."""
     reasons, outcomes, due = records.column("reason"), records.column("outcome"), records.column("due_sec")
     request_kinds, phases = records.column("request_kind"), records.column("phase")
     names = tuple(REQUEST_KINDS)
-    entries = []
+    entries: list[ErrorDocument] = []
     for number, reason in enumerate(records.reasons):
         for outcome in (Outcome.REFUSED, Outcome.FAILED):
             chosen = (reasons == number) & (outcomes == outcome)

@@ -151,7 +151,7 @@ def scenario(per_sec: float, targets: list[Target], mix: Mix, least_sec: float, 
         if target.metric in PERCENTILES:
             part = share(mix, target.request_kind) if target.request_kind else 1.0
             if part:
-                # A deck is dealt in full only in the long run: a few requests more make sure.
+                # The last block of the mix may be sent in part: a few requests more make sure.
                 seconds = max(seconds, math.ceil((samples_needed(PERCENTILES[target.metric]) + 5) / (part * per_sec)))
     if seconds > _LONGEST_STEP_SEC:
         raise LoadTestError(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from loadtest.judge import metrics
+from loadtest.judge.document import ConditionsDocument, RunDocument, VerdictDocument
 from loadtest.judge.metrics import Metrics
 from loadtest.judge.targets import Target, Verdict, check
 from loadtest.measure import percentiles
@@ -47,7 +48,7 @@ class Conditions:
 class Run:
     """A run's document and its records: what reports are drawn from."""
 
-    result: dict[str, Any]
+    result: RunDocument
     records: Records
 
 
@@ -58,16 +59,16 @@ def build(plan: Plan, records: Records, seconds: float, targets: list[Target], c
     knee = metrics.knee(steps) if scenario.name == "steps" else None
     knee_per_sec = steps[knee].goodput_per_sec if knee is not None else None
     verdicts = judge(records, scenario, targets, knee_per_sec)
-    result = {
+    result: RunDocument = {
         "format": FORMAT,
         "met": all(verdict.met for verdict in verdicts),
         "only_late": only_late(verdicts),
-        "verdicts": [verdict_dict(verdict) for verdict in verdicts],
+        "verdicts": [verdict_document(verdict) for verdict in verdicts],
         "scenario": scenario.to_dict(),
         "mix": dict(plan.mix),
         "main_kind": main_request_kind(plan.mix),
         "seconds": round(seconds, 1),
-        "conditions": dataclasses.asdict(conditions),
+        "conditions": cast(ConditionsDocument, dataclasses.asdict(conditions)),
         "figures": {
             "all": dataclasses.asdict(metrics.compute(records, scenario)),
             "kinds": {
@@ -117,7 +118,7 @@ def only_late(verdicts: list[Verdict]) -> bool:
     return bool(missed) and all(verdict.late for verdict in missed)
 
 
-def verdict_dict(verdict: Verdict) -> dict[str, Any]:
+def verdict_document(verdict: Verdict) -> VerdictDocument:
     """Return a verdict as JSON has it; `text` is the sentence that people read."""
     return {
         "metric": verdict.target.metric,

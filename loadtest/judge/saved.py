@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from loadtest.errors import LoadTestError
+from loadtest.judge.document import RunDocument
 from loadtest.judge.results import FORMAT, Run
 from loadtest.plan.mix import REQUEST_KINDS
 
@@ -23,7 +23,7 @@ def save(run: Run, folder: Path) -> None:
     run.records.save(folder / REQUESTS, [phase["name"] for phase in result["scenario"]["phases"]])
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> RunDocument:
     """Read a saved run: its results.json, or the folder that holds it.
 
     Raises:
@@ -39,11 +39,11 @@ def load(path: Path) -> dict[str, Any]:
         raise LoadTestError(f"{file} is no saved run of this load test.") from error
     if version != FORMAT:
         raise LoadTestError(f"{file} has the format {version!r}, this version reads {FORMAT}: run the test again.")
-    result: dict[str, Any] = document
+    result: RunDocument = document
     return result
 
 
-def junit(result: dict[str, Any]) -> bytes:
+def junit(result: RunDocument) -> bytes:
     """Return JUnit XML: a test case for each target, failed where it was missed."""
     verdicts = result["verdicts"]
     failures = str(sum(not verdict["met"] for verdict in verdicts))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from loadtest.errors import LoadTestError
-from loadtest.measure import connect, refusals
+from loadtest.measure import connect, diagnosis
 from loadtest.measure.answers import PATH, complaint_about
 from loadtest.measure.endpoint import Endpoint
 from loadtest.plan.bodies import Body
@@ -66,9 +66,9 @@ class Service:
                 if response.status_code == 200 and self._parsed(response).get("status") == "ready":
                     return
                 if response.status_code != 503:
-                    raise refusals.refused(self._endpoint.name, response)
-                late = refusals.not_ready(self._endpoint.name, response)
-            except refusals.Unreachable as error:
+                    raise diagnosis.unexpected_status(self._endpoint.name, response)
+                late = diagnosis.not_ready(self._endpoint.name, response)
+            except diagnosis.Unreachable as error:
                 late = error
             if time.monotonic() >= end:
                 raise late
@@ -93,7 +93,7 @@ class Service:
         return document
 
     def _other(self, why: str) -> LoadTestError:
-        return refusals.another_service(self._endpoint.name, why)
+        return diagnosis.another_service(self._endpoint.name, why)
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
@@ -101,4 +101,4 @@ class Service:
                 method, self._endpoint.url + path, timeout=_TIMEOUT_SEC, allow_redirects=False, **options
             )
         except requests.RequestException as error:
-            raise refusals.no_answer(self._endpoint.name, error) from error
+            raise diagnosis.no_answer(self._endpoint.name, error) from error

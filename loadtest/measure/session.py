@@ -15,7 +15,7 @@ from typing import Any
 
 from loadtest.measure.records import Records
 from loadtest.plan.bodies import Bodies
-from loadtest.plan.mix import deal
+from loadtest.plan.mix import shuffled_blocks
 from loadtest.plan.schedule import Arrival, Scenario, arrivals
 
 
@@ -35,7 +35,7 @@ class Plan:
 
     def schedule(self) -> Iterator[tuple[Arrival, str]]:
         """Yield this share's arrivals, each with its request kind."""
-        everything = zip(arrivals(self.scenario, self.seed), deal(self.mix, self.seed), strict=False)
+        everything = zip(arrivals(self.scenario, self.seed), shuffled_blocks(self.mix, self.seed), strict=False)
         return itertools.islice(everything, self.share, None, self.shares)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Session:
     def begin(self, plan: Plan) -> None:
         """Start the clock for a plan, with an empty record."""
         self.plan, self.records = plan, Records()
-        self.request_kinds = deal(plan.mix, plan.seed + plan.share)
+        self.request_kinds = shuffled_blocks(plan.mix, plan.seed + plan.share)
         self._schedule = None if plan.scenario.closed else plan.schedule()
         self._cpu_began = time.process_time()
         self.began = time.perf_counter()

@@ -29,13 +29,13 @@ class Bodies:
     """Bodies of every kind, made once: building a form costs as much as sending it."""
 
     def __init__(self, stock: Stock, seed: int = 0) -> None:
-        chance = random.Random(seed)  # noqa: S311  # which picture comes first is no secret
+        rng = random.Random(seed)  # noqa: S311  # which picture comes first is no secret
         self._next: dict[str, Iterator[Body]] = {}
         for request_kind, every in _FORM_EVERY.items():
             pictures = list(stock.get(SMALL if request_kind == SEVERAL else request_kind, ()))
             if not pictures:
                 continue
-            chance.shuffle(pictures)
+            rng.shuffle(pictures)
             self._next[request_kind] = itertools.cycle(_bodies(request_kind, pictures, every))
 
     @property

@@ -1,7 +1,8 @@
-"""What is sent, in which proportions: the kinds of request, and and the shuffled deck that deals them.
+"""What is sent, in which proportions: the kinds of request, and their order.
 
-A deck holds every kind as often as its share says and is shuffled anew for each round, from a seed: proportions are
-exact after every deck, the order has no rhythm that could beat against the arrivals', and two runs send the same.
+The order is one of permuted blocks: a block holds every kind as often as its share says, and is shuffled anew each
+time, from a seed. Proportions are exact after every block, no order repeats that could coincide with the arrivals',
+and two runs send the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ REQUEST_KINDS = {
 }
 # A decision of ours, not a measurement of anyone's traffic; --mix takes another.
 TYPICAL = {SMALL: 17, PHONE: 3, PNG: 2, SEVERAL: 2, BAD: 1}
-_LARGEST_DECK = 1000
+_LARGEST_BLOCK = 1000
 
 Mix = Mapping[str, int]
 
@@ -51,18 +52,18 @@ def parse(text: str) -> dict[str, int]:
         raise LoadTestError(f"--mix {text!r} sends nothing: give one kind a share above 0.")
     divisor = math.gcd(*shares.values())
     shares = {name: share // divisor for name, share in shares.items()}
-    if sum(shares.values()) > _LARGEST_DECK:
-        raise LoadTestError(f"--mix {text!r}: the shares add up to more than {_LARGEST_DECK}; use smaller numbers.")
+    if sum(shares.values()) > _LARGEST_BLOCK:
+        raise LoadTestError(f"--mix {text!r}: the shares add up to more than {_LARGEST_BLOCK}; use smaller numbers.")
     return shares
 
 
-def deal(mix: Mix, seed: int = 0) -> Iterator[str]:
-    """Yield request kinds for ever, each deck of `sum(mix.values())` in the proportions of `mix`."""
-    chance = random.Random(seed)  # noqa: S311  # an order, not a secret
-    deck = [request_kind for request_kind, share in mix.items() for _ in range(share)]
+def shuffled_blocks(mix: Mix, seed: int = 0) -> Iterator[str]:
+    """Yield request kinds for ever, each block of `sum(mix.values())` in the proportions of `mix`."""
+    rng = random.Random(seed)  # noqa: S311  # an order, not a secret
+    block = [request_kind for request_kind, share in mix.items() for _ in range(share)]
     while True:
-        chance.shuffle(deck)
-        yield from deck
+        rng.shuffle(block)
+        yield from block
 
 
 def share(mix: Mix, request_kind: str) -> float:

@@ -47,12 +47,12 @@ Stock = dict[str, list[Picture]]  # by picture kind: small, phone, png, bad
 
 def generate(request_kinds: set[str], seed: int = 0) -> Stock:
     """Make the pictures for `request_kinds`; the phone's take about a second each."""
-    chance = np.random.default_rng(seed)
-    stock: Stock = {SMALL: [_jpeg(f"small-{n}.jpg", _scene(_SMALL_SIZE, chance), 90) for n in range(_SMALL_COUNT)]}
+    rng = np.random.default_rng(seed)
+    stock: Stock = {SMALL: [_jpeg(f"small-{n}.jpg", _scene(_SMALL_SIZE, rng), 90) for n in range(_SMALL_COUNT)]}
     if PHONE in request_kinds:
-        stock[PHONE] = [_jpeg(f"phone-{n}.jpg", _photo(chance), 85) for n in range(_PHONE_COUNT)]
+        stock[PHONE] = [_jpeg(f"phone-{n}.jpg", _photo(rng), 85) for n in range(_PHONE_COUNT)]
     if PNG in request_kinds:
-        stock[PNG] = [_png(f"screen-{n}.png", _scene(_PNG_SIZE, chance)) for n in range(_PNG_COUNT)]
+        stock[PNG] = [_png(f"screen-{n}.png", _scene(_PNG_SIZE, rng)) for n in range(_PNG_COUNT)]
     stock[BAD] = _bad(stock[SMALL][0].data)
     return stock
 
@@ -107,14 +107,14 @@ def _read(path: Path) -> tuple[str, Picture] | None:
     return picture_kind, Picture(path.name, data, media_type)
 
 
-def _scene(size: tuple[int, int], chance: np.random.Generator) -> Image.Image:
+def _scene(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
     """Return 1/f noise in colour: shared brightness, weaker and smoother colours."""
     width, height = size
     across = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None, :] * width)  # [H, W/2+1]
     across[0, 0] = 1.0
 
     def plane(steepness: float) -> npt.NDArray[np.float64]:
-        noise = np.fft.rfft2(chance.standard_normal((height, width)))
+        noise = np.fft.rfft2(rng.standard_normal((height, width)))
         values: npt.NDArray[np.float64] = np.fft.irfft2(noise / across**steepness, (height, width))
         values -= values.mean()
         values /= values.std()
@@ -125,11 +125,11 @@ def _scene(size: tuple[int, int], chance: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def _photo(chance: np.random.Generator) -> Image.Image:
+def _photo(rng: np.random.Generator) -> Image.Image:
     """Return 12 megapixels: an enlarged scene with a sensor's noise, which is what a phone's file mostly holds."""
-    scene = _scene((_PHONE_SIZE[0] // 4, _PHONE_SIZE[1] // 4), chance)
+    scene = _scene((_PHONE_SIZE[0] // 4, _PHONE_SIZE[1] // 4), rng)
     pixels = np.asarray(scene.resize(_PHONE_SIZE, Image.Resampling.BICUBIC), dtype=np.float32)
-    noisy = chance.standard_normal(pixels.shape, dtype=np.float32)
+    noisy = rng.standard_normal(pixels.shape, dtype=np.float32)
     # In place: each copy of 36 million values takes a third of a second.
     noisy *= _SENSOR_NOISE
     noisy += pixels

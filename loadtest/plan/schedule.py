@@ -101,14 +101,14 @@ def arrivals(scenario: Scenario, seed: int = 0) -> Iterator[Arrival]:
     A Poisson process of which the number of events is known is that many independent uniform moments. They are drawn in
     order without storing them: the next of `left` moments in `[now, end]` leaves a share U^(1/left) of the rest.
     """
-    chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+    rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     number = 0
     for index, (phase, start) in enumerate(zip(scenario.phases, scenario.starts(), strict=True)):
         count, end = phase.arrivals, start + phase.seconds
         now = start
         for done in range(count):
             if scenario.spacing == "poisson":
-                now = end - (end - now) * chance.random() ** (1 / (count - done))
+                now = end - (end - now) * rng.random() ** (1 / (count - done))
             else:
                 now = start + done * phase.seconds / count
             yield Arrival(number, now, index)

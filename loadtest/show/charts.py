@@ -6,7 +6,6 @@ Each is drawn on axes that it is given, so that the page has them one by one and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loadtest.judge import metrics
+from loadtest.judge.document import RunDocument
 from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
 from loadtest.measure.records import request_kind_number
@@ -155,7 +155,7 @@ def distribution(axes: Axes, run: Run) -> None:
     legend(axes, 2)
 
 
-def main_chart(result: dict[str, Any]) -> Draw:
+def main_chart(result: RunDocument) -> Draw:
     """Return what says most about a scenario: the curve with the knee, or the distribution."""
     return throughput_against_latency if len(result["figures"]["phases"]) > 3 else distribution
 
@@ -167,7 +167,7 @@ def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
     return figure
 
 
-def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
+def _draw_limits(axes: Axes, result: RunDocument) -> None:
     """Mark the targets of the main request kind where they hold for the whole run."""
     for verdict in result["verdicts"]:
         if verdict["metric"] in _LINES and verdict["kind"] == result["main_kind"] and not verdict["phase"]:
@@ -185,7 +185,7 @@ def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
             )
 
 
-def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None:
+def _draw_phases(axes: Axes, result: RunDocument, names: bool = True) -> None:
     scenario = Scenario.from_dict(result["scenario"])
     for number, (phase, start) in enumerate(zip(scenario.phases, scenario.starts(), strict=True)):
         if not phase.measured:

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
+from loadtest.judge.document import RunDocument, Values
 from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.targets import text
 from loadtest.measure import machine
@@ -17,7 +18,7 @@ _METRICS = (*PERCENTILES, "error_ratio", "refused_ratio", "goodput_ratio", "good
 _LESS_IS_BETTER = {*PERCENTILES, "error_ratio", "refused_ratio"}
 
 
-def table(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> str:
+def table(a: RunDocument, b: RunDocument, names: tuple[str, str]) -> str:
     """Return the comparison as text; a difference is called one where the confidence intervals do not overlap."""
     lines = [f"A  {names[0]}: {_what(a)}", f"B  {names[1]}: {_what(b)}"]
     if differing := differences(a, b):
@@ -31,9 +32,7 @@ def table(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> str:
     return "\n".join(lines)
 
 
-def compared_metrics(
-    a: dict[str, Any], b: dict[str, Any]
-) -> list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]]:
+def compared_metrics(a: RunDocument, b: RunDocument) -> list[tuple[str, str, Values | None, Values | None]]:
     """Return what is compared: a name, a metric, and the metrics of both, None where the metric is not known."""
     compared = []
     for request_kind in [
@@ -53,12 +52,12 @@ def compared_metrics(
     return compared
 
 
-def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def differences(a: RunDocument, b: RunDocument) -> list[str]:
     """Return what was not the same, so that nobody compares apples with oranges unawares."""
-    looks: dict[str, Callable[[dict[str, Any]], Any]] = {
+    looks: dict[str, Callable[[RunDocument], object]] = {
         "load": lambda run: f"{run['scenario']['name']}, {summary.load_in_words(run)}",
         "mix": lambda run: mix.text(run["mix"]),
-        "model": summary.model_in_words,
+        "model": lambda run: summary.model_in_words(run["conditions"]),
         "machine": lambda run: machine.in_words(run["conditions"]["machine"]),
         "address": lambda run: run["conditions"]["host"],
         "service commit": lambda run: run["conditions"]["service"].get("commit"),
@@ -66,7 +65,7 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     return [f"{name}: {look(a)} | {look(b)}" for name, look in looks.items() if look(a) != look(b)]
 
 
-def plot(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> bytes:
+def plot(a: RunDocument, b: RunDocument, names: tuple[str, str]) -> bytes:
     """Return a PNG: how the latency of each request kind is distributed in both runs, and their percentiles as bars."""
     request_kinds = [
         request_kind
@@ -89,9 +88,9 @@ def plot(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> bytes:
         return drawing.to_bytes(figure)
 
 
-def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> None:
+def _bars(axes: Any, a: RunDocument, b: RunDocument, main: str | None) -> None:
     for offset, run, colour in ((-0.2, a, drawing.QUIET), (0.2, b, drawing.GOOD)):
-        metrics = run["figures"]["kinds"].get(main) or run["figures"]["all"]
+        metrics = run["figures"]["kinds"].get(main or "") or run["figures"]["all"]
         for number, metric in enumerate(PERCENTILES):
             limits = metrics["intervals_ms"][metric]
             if not limits:
@@ -113,7 +112,7 @@ def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> 
     axes.set_title(f"Percentiles of {mix.REQUEST_KINDS.get(main or '', 'all')}, with 95 % confidence")
 
 
-def _change(metric: str, a: dict[str, Any] | None, b: dict[str, Any] | None) -> str:
+def _change(metric: str, a: Values | None, b: Values | None) -> str:
     if a is None or b is None:
         return f"{'':>10}"
     x, y = a[metric], b[metric]
@@ -128,7 +127,7 @@ def _change(metric: str, a: dict[str, Any] | None, b: dict[str, Any] | None) -> 
     return f"{change:>10}" + ("" if x == y else "  better" if better else "  worse")
 
 
-def _what(run: dict[str, Any]) -> str:
+def _what(run: RunDocument) -> str:
     conditions = run["conditions"]
     return (
         f"{run['scenario']['name']}, {summary.load_in_words(run)}, {conditions['host']}, {conditions['when'][:16]} UTC"

@@ -28,14 +28,15 @@ def terminal(rating: Rating, result: Mapping[str, Any]) -> str:
         f"  the lowest of {len(rating.repeats_per_sec)} searches, which ended at {ends} a second",
         f"  targets: {'; '.join(f'{v.target.name} {v.target.condition}' for v in first.verdicts)}",
         f"  {result['arrivals']} arrivals, {len(rating.steps)} steps, mix: {', '.join(result['mix'])}",
-        f"  {summary.model_in_words(dict(result))}; {machine.in_words(result['conditions']['machine'])}",
+        f"  {summary.model_in_words(result['conditions'])}; {machine.in_words(result['conditions']['machine'])}",
     ]
     return "\n".join(lines)
 
 
 def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> bytes:
     """Return a PNG: every step's highest share of a latency limit, and the rates at which the searches ended."""
-    load_machine = result["conditions"]["machine"]
+    conditions = result["conditions"]
+    load_machine = conditions["machine"]
     limits = ", ".join(f"{target.name} {target.condition}" for target in targets if target.metric in PERCENTILES)
     with drawing.style():
         figure, axes = plt.subplots(figsize=(10, 5.6), layout="constrained")
@@ -54,8 +55,8 @@ def plot(rating: Rating, targets: list[Target], result: Mapping[str, Any]) -> by
         axes.set(ylabel="latency, % of its limit", xlim=(0, None))
         axes.set_xlabel(
             f"requests offered a second\n\n{limits}; {result['arrivals']} arrivals\n"
-            f"{summary.model_in_words(dict(result))}; {load_machine['processor']}, {load_machine['cpus']} CPUs, "
-            f"{result['conditions']['when'][:10]}"
+            f"{summary.model_in_words(conditions)}; {load_machine['processor']}, {load_machine['cpus']} CPUs, "
+            f"{conditions['when'][:10]}"
         )
         axes.set_title(f"Rated {rating.per_sec:g} requests a second; {len(rating.repeats_per_sec)} searches")
         axes.legend(loc="upper left")

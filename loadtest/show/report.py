@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch
 
 from loadtest.judge import saved
+from loadtest.judge.document import RunDocument, Values, VerdictDocument
 from loadtest.judge.results import Run
 from loadtest.judge.targets import text
 from loadtest.measure import machine
@@ -51,7 +52,7 @@ def page(run: Run) -> str:
         headline=summary.headline(result),
         load=summary.load_in_words(result),
         service=summary.service_in_words(result),
-        model=summary.model_in_words(result),
+        model=summary.model_in_words(result["conditions"]),
         warnings=summary.warnings(result),
         tiles=tiles(result),
         charts=drawn,
@@ -64,7 +65,7 @@ def page(run: Run) -> str:
     )
 
 
-def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+def tiles(result: RunDocument) -> list[tuple[str, str, str]]:
     """Return the metrics that matter most: value, unit, and of what."""
     everything, main = result["figures"]["all"], result["figures"]["kinds"][result["main_kind"]]
     name, where = mix.REQUEST_KINDS[result["main_kind"]], ""
@@ -82,12 +83,12 @@ def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def known(metrics: dict[str, Any], metric: str) -> str:
+def known(metrics: Values, metric: str) -> str:
     """Return a percentile, "" where its samples are too few to know it."""
     return f"{metrics[metric]:.1f}" if metrics["intervals_ms"][metric] else ""
 
 
-def limits(metrics: dict[str, Any], metric: str) -> str:
+def limits(metrics: Values, metric: str) -> str:
     """Return a percentile's 95 % confidence interval, "" where it is not known."""
     interval = metrics["intervals_ms"][metric]
     return f"{interval[0]:.1f} to {interval[1]:.1f}" if interval else ""
@@ -107,7 +108,7 @@ def picture(run: Run) -> bytes:
         return drawing.to_bytes(figure)
 
 
-def _head(axes: Any, result: dict[str, Any]) -> None:
+def _head(axes: Any, result: RunDocument) -> None:
     conditions = result["conditions"]
     sender = conditions["machine"]
     colour = "#137333" if result["met"] else drawing.FAILED
@@ -117,7 +118,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
     lines = [
         f"{result['scenario']['name']}: {summary.load_in_words(result)}",
         f"to {conditions['host']}, {conditions['when'][:10]} {conditions['when'][11:16]} UTC",
-        f"{summary.model_in_words(result)}; version {conditions['service']['version']}",
+        f"{summary.model_in_words(conditions)}; version {conditions['service']['version']}",
         f"{'service and load on' if conditions['local'] else 'load from'} {sender['processor']}, {sender['cpus']} CPUs",
     ]
     axes.text(0, 0.62, "\n".join(lines), fontsize=9, color="#444746", va="top", linespacing=1.5)
@@ -134,7 +135,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
         )
 
 
-def _verdicts(axes: Any, result: dict[str, Any]) -> None:
+def _verdicts(axes: Any, result: RunDocument) -> None:
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Targets")
@@ -155,7 +156,7 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
     axes.text(0, -0.02, "\n".join(lines), fontsize=8.5, color="#444746", va="bottom", linespacing=1.4)
 
 
-def _measured(verdict: dict[str, Any]) -> str:
+def _measured(verdict: VerdictDocument) -> str:
     return "–" if verdict["measured"] is None else text(verdict["metric"], verdict["measured"])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from loadtest.judge.document import ErrorDocument, RunDocument, Values
 from loadtest.judge.metrics import PERCENTILES
 from loadtest.plan import mix
 
 
-def headline(result: dict[str, Any]) -> str:
+def headline(result: RunDocument) -> str:
     """Return the verdict in one sentence."""
     verdicts = result["verdicts"]
     missed = sum(not verdict["met"] for verdict in verdicts)
@@ -20,7 +22,7 @@ def headline(result: dict[str, Any]) -> str:
     return f"{sentence}, times alone" if result.get("only_late") else sentence
 
 
-def load_in_words(result: dict[str, Any]) -> str:
+def load_in_words(result: RunDocument) -> str:
     """Return what was sent, such as "5 requests a second for 90 s"."""
     scenario = result["scenario"]
     measured = [phase for phase in scenario["phases"] if phase["measured"]]
@@ -34,20 +36,20 @@ def load_in_words(result: dict[str, Any]) -> str:
     return f"{what} for {seconds:g} s"
 
 
-def service_in_words(result: dict[str, Any]) -> str:
+def service_in_words(result: RunDocument) -> str:
     """Return which code answered."""
     service = result["conditions"]["service"]
     names = {"version": "version", "commit": "commit", "python": "Python"}
     return ", ".join(f"{word} {service[key]}" for key, word in names.items() if key in service)
 
 
-def model_in_words(result: dict[str, Any]) -> str:
+def model_in_words(conditions: Mapping[str, Any]) -> str:
     """Return which model answered."""
-    model = result["conditions"]["service"]["model"]
+    model = conditions["service"]["model"]
     return ", ".join(str(model[key]) for key in ("architecture", "weights", "precision", "engine") if model.get(key))
 
 
-def warnings(result: dict[str, Any]) -> list[str]:
+def warnings(result: RunDocument) -> list[str]:
     """Return what limits the run's worth: a stand-in model, a generator that was late, a shared machine."""
     notes = []
     conditions = result["conditions"]
@@ -74,14 +76,14 @@ def warnings(result: dict[str, Any]) -> list[str]:
     return notes
 
 
-def terminal(result: dict[str, Any]) -> str:
+def terminal(result: RunDocument) -> str:
     """Return the summary of a run."""
     conditions, figures = result["conditions"], result["figures"]
     everything = figures["all"]
     service = conditions["service"]
     lines = [
         f"{headline(result).upper()}   {result['scenario']['name']}: {load_in_words(result)}",
-        f"  {conditions['host']}  {model_in_words(result)}, version {service['version']}",
+        f"  {conditions['host']}  {model_in_words(conditions)}, version {service['version']}",
         "",
     ]
     lines += [f"  {'met   ' if verdict['met'] else 'MISSED'}  {verdict['text']}" for verdict in result["verdicts"]]
@@ -100,7 +102,7 @@ def terminal(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, metrics: dict[str, Any]) -> str:
+def _row(name: str, metrics: Values) -> str:
     known = {key: metrics[key] for key in PERCENTILES if metrics["intervals_ms"][key]}  # the others had too few samples
     times = "".join(f"{format(known[key], '.1f') if key in known else '-':>9}" for key in PERCENTILES)
     return (
@@ -108,7 +110,7 @@ def _row(name: str, metrics: dict[str, Any]) -> str:
     )
 
 
-def _errors(errors: list[dict[str, Any]], most: int = 5) -> list[str]:
+def _errors(errors: list[ErrorDocument], most: int = 5) -> list[str]:
     if not errors:
         return []
     lines = [""]

@@ -51,7 +51,7 @@ class Scripted:
 @contextlib.contextmanager
 def serving(script: Script = lambda _: GOOD, tls: ssl.SSLContext | None = None, **pages: Answer) -> Iterator[Scripted]:
     """Serve on a free port, where `tls` is given by HTTPS; `pages` replace /readyz and /version (readyz=..., ...)."""
-    server = Scripted(script, {**PAGES, **{f"/{name}": found for name, found in pages.items()}})
+    server = Scripted(script, {**PAGES, **{f"/{name}": page for name, page in pages.items()}})
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -68,13 +68,13 @@ def serving(script: Script = lambda _: GOOD, tls: ssl.SSLContext | None = None, 
                 server.seen.append((time.monotonic(), dict(self.headers)))
             self._send(server.script(number))
 
-        def _send(self, found: Answer) -> None:
-            self.send_response(found.status)
-            for name, value in found.headers.items():
+        def _send(self, answer: Answer) -> None:
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(found.body)))
+            self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(found.body)
+            self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
             pass

@@ -93,8 +93,8 @@ def test_the_pure_parts_load_without_locust() -> None:
     rooms = {
         "": "__main__, options",
         ".plan": "bodies, mix, pictures, scenarios, schedule",
-        ".measure": "answers, connect, endpoint, machine, percentiles, records, refusals, service, session",
-        ".judge": "metrics, rating, results, saved, targets",
+        ".measure": "answers, connect, diagnosis, endpoint, machine, percentiles, records, service, session",
+        ".judge": "document, metrics, rating, results, saved, targets",
         ".show": "charts, comparison, drawing, rated, report, summary",
     }
     lines = [f"from loadtest{room} import {names}" for room, names in rooms.items()]

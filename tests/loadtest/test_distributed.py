@@ -15,6 +15,8 @@ from tests.loadtest.runs import LENIENT, command, requests, results, small_pictu
 from tests.loadtest.scripted import serving
 from tests.server import Server, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.contextmanager
 def two_workers(url: str, port: int, *options: object) -> Iterator[list[subprocess.Popen[str]]]:
@@ -26,7 +28,6 @@ def two_workers(url: str, port: int, *options: object) -> Iterator[list[subproce
             worker.kill()
 
 
-@pytest.mark.slow
 def test_two_workers_send_together_what_one_process_would(service: Server, tmp_path: Path) -> None:
     pictures = small_pictures(tmp_path)
     (pictures / "phone.jpg").write_bytes(encode(photo().resize((2400, 1600))))
@@ -47,7 +48,6 @@ def test_two_workers_send_together_what_one_process_would(service: Server, tmp_p
     assert due == pytest.approx([n / 40 for n in range(100)])
 
 
-@pytest.mark.slow
 def test_what_a_lost_worker_did_not_send_counts_as_failed(tmp_path: Path) -> None:
     """The run goes on until Locust has noticed, and starts its user on the other worker."""
     with serving() as server:

@@ -14,6 +14,8 @@ import pytest
 from tests.loadtest.runs import LENIENT, Ended, command, requests, results, targets
 from tests.loadtest.scripted import GOOD, Answer, answer, problem, serving
 
+pytestmark = pytest.mark.slow
+
 
 def run(url: str, folder: Path, *load: object, table: str = LENIENT, **settings: object) -> Ended:
     file = targets(folder, steady=table)
@@ -21,7 +23,6 @@ def run(url: str, folder: Path, *load: object, table: str = LENIENT, **settings:
     return command("run", "--host", url, *always, *load, **settings)
 
 
-@pytest.mark.slow
 def test_a_stall_is_charged_for_everyone_who_waited(tmp_path: Path) -> None:
     """One second of standstill at 20 a second: a closed loop would see one slow answer, an open one sees 20."""
 

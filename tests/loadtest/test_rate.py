@@ -12,8 +12,9 @@ import pytest
 from tests.loadtest.runs import command, targets
 from tests.loadtest.scripted import GOOD, Answer, problem, serving
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_the_rated_rate_is_found_and_written(tmp_path: Path) -> None:
     """Of a server that serves one at a time, 20 ms each: between a few and the fifty that it can."""
     turn = threading.Lock()

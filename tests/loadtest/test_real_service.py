@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from service.model.bundle import Bundle
 from tests.conftest import encode, photo
 from tests.loadtest.runs import LENIENT, command, results, start, targets, wait
 from tests.server import Server, running
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_impossible_target_ends_with_1_and_every_breach_is_in_every_report(service: Server, tmp_path: Path) -> None:

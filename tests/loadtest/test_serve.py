@@ -17,8 +17,9 @@ from tests.conftest import REPOSITORY
 from tests.loadtest.runs import command, wait
 from tests.server import environment
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_an_interruption_stops_the_service_too_and_judges_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """SIGINT to the whole group, as Ctrl-C in a terminal does."""
     options = ("--serve", "--scenario", "steady", "--rate", "20", "--mix", "small", "--output", tmp_path)

@@ -11,6 +11,8 @@ import pytest
 from tests.loadtest.runs import LENIENT, Ended, command, requests, results, targets
 from tests.server import Server
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Smoke:
@@ -46,7 +48,7 @@ def test_a_run_that_meets_its_targets_ends_with_0(smoke: Smoke) -> None:
 
 
 def test_every_request_that_was_due_was_sent_once_and_answered_well(smoke: Smoke) -> None:
-    """50 requests are two decks of 25; the bad files are answered well with what is wrong with them."""
+    """50 requests are two blocks of 25; the bad files are answered well with what is wrong with them."""
     figures = results(smoke.folder)["figures"]
     assert {request_kind: metrics["good"] for request_kind, metrics in figures["kinds"].items()} == {
         "small": 34,

@@ -26,6 +26,8 @@ BROKEN = Contender("broken int8", [sys.executable, "-c", "raise SystemExit(1)"],
 FAKE = Contender("fake", [sys.executable, "-m", "tests.loadtest.bench.fake_server", "{port}"])
 SHORT = Schedule(rounds=2, starts=2, clients=(1, 16), round_sec=0.05, warm_up_sec=0.05, overload_sec=0.1)
 
+pytestmark = pytest.mark.slow
+
 
 def running() -> set[int]:
     """The processes that this one has started and that have not ended."""

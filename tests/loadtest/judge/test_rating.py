@@ -36,17 +36,17 @@ def test_what_counts_is_the_lowest_of_the_repeats() -> None:
     rating = rate(machine(lambda repeat: [50, 42, 60][repeat]), 10, 1000, 0.05, 3)
     assert rating.per_sec == min(rating.repeats_per_sec)
     assert 42 / 1.06 < rating.per_sec <= 42
-    found = rating.to_dict()
-    assert found["rated_per_sec"] == found["lowest_per_sec"] == rating.per_sec
-    assert found["lowest_per_sec"] <= found["median_per_sec"] <= found["highest_per_sec"] <= 60
-    assert len(found["repeats_per_sec"]) == 3
+    document = rating.to_dict()
+    assert document["rated_per_sec"] == document["lowest_per_sec"] == rating.per_sec
+    assert document["lowest_per_sec"] <= document["median_per_sec"] <= document["highest_per_sec"] <= 60
+    assert len(document["repeats_per_sec"]) == 3
 
 
 def test_a_machine_that_flickers_is_rated_by_what_held() -> None:
-    chance = np.random.default_rng(5)
-    rating = rate(machine(lambda _: 50 * chance.uniform(0.8, 1.2)), 10, 1000, 0.05, 5)
+    rng = np.random.default_rng(5)
+    rating = rate(machine(lambda _: 50 * rng.uniform(0.8, 1.2)), 10, 1000, 0.05, 5)
     assert 30 < rating.per_sec < 60
-    assert all(any(step.met and step.per_sec == found for step in rating.steps) for found in rating.repeats_per_sec)
+    assert all(any(step.met and step.per_sec == ended for step in rating.steps) for ended in rating.repeats_per_sec)
 
 
 def test_a_machine_that_holds_nothing_is_said_to_hold_nothing() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import results, saved, targets
+from loadtest.judge.document import RunDocument
 from loadtest.judge.targets import Target, Verdict
 from loadtest.measure.records import Records
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
@@ -28,15 +30,15 @@ def missed(records: Records, wanted: list[Target] = STEADY) -> dict[str, str]:
 
 
 def test_the_defaults_are_those_of_the_source_documents() -> None:
-    found = {(target.request_kind, target.metric): target.condition for target in STEADY}
-    assert found["small", "p50_ms"] == "<= 38 ms"
-    assert found["small", "p95_ms"] == "< 50 ms"
+    conditions = {(target.request_kind, target.metric): target.condition for target in STEADY}
+    assert conditions["small", "p50_ms"] == "<= 38 ms"
+    assert conditions["small", "p95_ms"] == "< 50 ms"
 
 
 def test_every_scenario_has_targets_and_every_phase_name_exists() -> None:
-    found = targets.read(targets.DEFAULT_FILE)
-    assert set(found) == {*NAMES, "rate"}
-    for scenario, wanted in found.items():
+    by_scenario = targets.read(targets.DEFAULT_FILE)
+    assert set(by_scenario) == {*NAMES, "rate"}
+    for scenario, wanted in by_scenario.items():
         assert {target.phase for target in wanted} - {None} <= set(PHASE_NAMES.get(scenario, ()))
 
 
@@ -46,8 +48,8 @@ def test_a_good_run_meets_them() -> None:
 
 def test_every_breach_is_reported_with_limit_and_measured_value() -> None:
     slow = [("small", 1, 39.5, GOOD)] * 290 + [("small", 1, 1234.5, GOOD)] * 20
-    found = missed(records_of(*slow, *[("small", 1, 1, FAILED)] * 5, *[("small", 1, 1, REFUSED)] * 5))
-    assert found == {
+    sentences = missed(records_of(*slow, *[("small", 1, 1, FAILED)] * 5, *[("small", 1, 1, REFUSED)] * 5))
+    assert sentences == {
         "error ratio": "error ratio: 1.57 %, target <= 0.1 %",
         "refused ratio": "refused ratio: 1.57 %, target <= 0.1 %",
         "goodput ratio": "goodput ratio: 96.87 %, target >= 99 %",
@@ -75,22 +77,22 @@ def test_no_failure_is_rounded_away(part: int, met: bool) -> None:
 
 
 def test_an_empty_run_misses_everything_and_says_why() -> None:
-    found = missed(Records())
-    assert len(found) == len(STEADY)
-    assert all("no request of this sort was sent" in text for text in found.values())
+    sentences = missed(Records())
+    assert len(sentences) == len(STEADY)
+    assert all("no request of this sort was sent" in text for text in sentences.values())
 
 
 def test_too_few_samples_are_a_miss_that_says_so() -> None:
-    found = missed(records_of(*[("small", 1, 10, GOOD)] * 298))
-    assert found == {
+    sentences = missed(records_of(*[("small", 1, 10, GOOD)] * 298))
+    assert sentences == {
         "p99 of small JPEG": "p99 of small JPEG: 10 ms, target < 100 ms "
         "(298 classified pictures are too few to know it: it takes 299)"
     }
 
 
 def test_a_run_in_which_most_failed_does_not_pass_by_the_rest() -> None:
-    found = missed(records_of(*[("small", 1, 10, GOOD)] * 300, *[("small", 1, 10, FAILED)] * 900))
-    assert found["error ratio"] == "error ratio: 75 %, target <= 0.1 %"
+    sentences = missed(records_of(*[("small", 1, 10, GOOD)] * 300, *[("small", 1, 10, FAILED)] * 900))
+    assert sentences["error ratio"] == "error ratio: 75 %, target <= 0.1 %"
 
 
 def test_a_run_without_the_kind_of_a_target_misses_it() -> None:
@@ -135,13 +137,13 @@ def test_times_alone_are_told_from_everything_else(case: str) -> None:
 def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> None:
     verdicts = judge(records_of(*[("small", 1, 40, GOOD)] * 300))
     result = {
-        "verdicts": [results.verdict_dict(verdict) for verdict in verdicts],
+        "verdicts": [results.verdict_document(verdict) for verdict in verdicts],
         "scenario": {"name": "steady"},
         "seconds": 10.0,
         "mix": {"small": 1},
         "conditions": {"when": "2026-01-02T03:04:05+00:00", "host": "http://x"},
     }
-    suite = ET.fromstring(saved.junit(result)).find("testsuite")  # noqa: S314  # written here
+    suite = ET.fromstring(saved.junit(cast(RunDocument, result))).find("testsuite")  # noqa: S314  # written here
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("6", "1")
     failures = suite.findall("testcase/failure")

@@ -23,6 +23,8 @@ from tests.server import free_port
 
 NAME = "classify.invalid"  # a name that never has an address (RFC 6761)
 
+pytestmark = pytest.mark.slow
+
 
 class Authority(NamedTuple):
     """Who signs certificates here, and the file by which others trust them."""

@@ -24,15 +24,15 @@ def stock() -> pictures.Stock:
     return pictures.generate(set(mix.REQUEST_KINDS))
 
 
-def test_every_deck_has_the_exact_proportions_and_its_own_order() -> None:
-    dealt = list(itertools.islice(mix.deal(mix.TYPICAL), 100))
-    decks = [dealt[n : n + 25] for n in range(0, 100, 25)]
-    assert all(Counter(deck) == mix.TYPICAL for deck in decks)
-    assert len({tuple(deck) for deck in decks}) == 4
+def test_every_block_has_the_exact_proportions_and_its_own_order() -> None:
+    kinds = list(itertools.islice(mix.shuffled_blocks(mix.TYPICAL), 100))
+    blocks = [kinds[n : n + 25] for n in range(0, 100, 25)]
+    assert all(Counter(block) == mix.TYPICAL for block in blocks)
+    assert len({tuple(block) for block in blocks}) == 4
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("typical", mix.TYPICAL),
         ("small", {"small": 1}),
@@ -40,8 +40,8 @@ def test_every_deck_has_the_exact_proportions_and_its_own_order() -> None:
         ("small=1,phone=0", {"small": 1}),
     ],
 )
-def test_a_mix_is_read(text: str, found: dict[str, int]) -> None:
-    assert mix.parse(text) == found
+def test_a_mix_is_read(text: str, expected: dict[str, int]) -> None:
+    assert mix.parse(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ class TestFolder:
         said: list[str] = []
         stock = pictures.from_folder(tmp_path, said.append)
         names = {
-            request_kind: [picture.name for picture in found]
-            for request_kind, found in stock.items()
+            request_kind: [picture.name for picture in expected]
+            for request_kind, expected in stock.items()
             if request_kind != "bad"
         }
         assert names == {"small": ["a.jpg", "d.webp"], "phone": ["c.jpg"], "png": ["b.png"]}

@@ -21,11 +21,11 @@ def scenario(spacing: Spacing = "constant") -> Scenario:
 
 @pytest.mark.parametrize("spacing", ["constant", "poisson"])
 def test_every_phase_gets_exactly_its_arrivals_in_order_and_in_time(spacing: Spacing) -> None:
-    found = list(arrivals(scenario(spacing)))
-    assert [item.number for item in found] == list(range(423))
-    assert [item.due_sec for item in found] == sorted(item.due_sec for item in found)
+    due = list(arrivals(scenario(spacing)))
+    assert [item.number for item in due] == list(range(423))
+    assert [item.due_sec for item in due] == sorted(item.due_sec for item in due)
     for phase, (begin, end, count) in enumerate([(0, 2, 20), (2, 6, 400), (6, 7, 3)]):
-        inside = [item for item in found if item.phase == phase]
+        inside = [item for item in due if item.phase == phase]
         assert len(inside) == count
         assert all(begin <= item.due_sec <= end for item in inside)
 

@@ -48,7 +48,7 @@ CONDITIONS = Conditions(
 
 def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
     """Return a run as a machine would give that takes 60 a second: beyond, it refuses, and one in a hundred fails."""
-    chance = random.Random(1)  # noqa: S311  # made-up latencies
+    rng = random.Random(1)  # noqa: S311  # made-up latencies
     plan = Plan(make(name, Overrides(clients=clients)), TYPICAL)
     records = Records()
     schedule = list(plan.schedule()) or [
@@ -58,17 +58,18 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
     ]
     for arrival, request_kind in schedule[: int(share_sent * len(schedule))]:
         load = plan.scenario.phases[arrival.phase].per_sec / 60
-        latency = 0.01 / max(0.05, 1 - load) * chance.lognormvariate(0, 0.3)
-        found = Judgement(Outcome.GOOD, "200")
-        if load > 1 and chance.random() < 1 - 1 / load:
-            found = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
-        elif chance.random() < 0.01:
-            found = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
-        records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
+        latency = 0.01 / max(0.05, 1 - load) * rng.lognormvariate(0, 0.3)
+        judgement = Judgement(Outcome.GOOD, "200")
+        if load > 1 and rng.random() < 1 - 1 / load:
+            judgement = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
+        elif rng.random() < 0.01:
+            judgement = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
+        records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, judgement)
     wanted = targets.choose(targets.DEFAULT_FILE, name)
     return results.build(plan, records, plan.scenario.seconds, wanted, CONDITIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["steady", "steps"])
 def test_the_page_has_everything_and_asks_no_other_host(name: str, browser: Browser, tmp_path: Path) -> None:
     run = made(name)

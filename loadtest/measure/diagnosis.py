@@ -32,7 +32,7 @@ def not_ready(name: str, response: requests.Response) -> LoadTestError:
     return LoadTestError(f"{name} is not ready: {detail}")
 
 
-def refused(name: str, response: requests.Response) -> LoadTestError:
+def unexpected_status(name: str, response: requests.Response) -> LoadTestError:
     """Return what is said of an answer to /readyz that neither a ready nor a starting service gives."""
     status = response.status_code
     if status in (301, 302, 303, 307, 308):

@@ -1,0 +1,53 @@
+"""--web: a test that is started and watched in Locust's own page."""
+
+from __future__ import annotations
+
+import signal
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.loadtest.runs import LENIENT, results, start, targets, wait
+from tests.loadtest.scripted import serving
+from tests.server import free_port
+
+pytestmark = pytest.mark.slow
+
+
+def page(port: int, path: str, data: bytes | None = None) -> tuple[int, str]:
+    """Return status and text of Locust's page; a status of 0 means that nobody answers yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_a_run_is_started_in_the_page_and_its_report_is_there(tmp_path: Path) -> None:
+    """Ctrl-C ends the page with the exit code of the last run."""
+    port = free_port()
+    with serving() as server:
+        file = targets(tmp_path, smoke=LENIENT)
+        load = ("--mix", "small", "--rate", 10, "--seconds", 0.8, "--targets", file, "--output", tmp_path)
+        process = start("run", "--host", server.url, *load, "--web", "--web-port", port)
+        try:
+            end = time.monotonic() + 60
+            while (answer := page(port, "/loadtest"))[0] == 0 and time.monotonic() < end:
+                time.sleep(0.1)
+            assert answer == (404, "No run was finished yet.")
+            assert page(port, "/swarm", b"user_count=1&spawn_rate=1")[0] == 200
+            while (answer := page(port, "/loadtest"))[0] == 404 and time.monotonic() < end:
+                time.sleep(0.1)
+            assert answer == (200, (tmp_path / "report.html").read_text("utf-8"))
+        finally:
+            process.send_signal(signal.SIGINT)
+            ended = wait(process)
+    assert ended.code == 0, ended.complained
+    assert "ALL 3 TARGETS ARE MET" in ended.said
+    assert results(tmp_path)["figures"]["all"]["good"] == 8
