@@ -30,6 +30,9 @@ _ARM = ("t2a", "c4a", "n4a")
 _HYPERDISK_ONLY = ("n4", "c4", "c4d")
 _HYPERDISK_NEVER = ("e2", "n1", "t2d", "c2", "c2d", "n2", "n2d")
 
+# The container's limit of processes (container/run.flags) holds the threads of so many.
+MAX_CPUS = 384
+
 _SHAPE = re.compile(r"(?P<series>[a-z]\d[a-z]?)-(?P<kind>[a-z]+)-(?P<cpus>\d+)")
 
 
@@ -77,6 +80,6 @@ def parse(name: str) -> Machine:
     if kind not in _GB_PER_CPU[series]:
         kinds = ", ".join(f"{series}-{kind}-{cpus}" for kind in _GB_PER_CPU[series])
         raise UnknownMachineType(f"{name!r} does not exist in the series {series}: choose {kinds}.")
-    if not 1 <= cpus <= 384 or (cpus > 1 and cpus % 2 and series != "c4"):
+    if not 1 <= cpus <= MAX_CPUS or (cpus > 1 and cpus % 2 and series != "c4"):
         raise UnknownMachineType(f"{name!r} cannot have {cpus} CPUs: choose an even number such as {series}-{kind}-2.")
     return Machine(name, series, cpus, cpus, cpus * _GB_PER_CPU[series][kind])

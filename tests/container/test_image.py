@@ -22,6 +22,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from PIL import Image
 
+from infra import container as container_flags
 from service.model.bundle import Bundle
 from tests.conftest import encode
 from tests.container.conftest import COMMIT, Container, build, docker, inspect, started
@@ -81,7 +82,7 @@ class TestRunning:
     def test_its_limits_are_set(self, container: Container) -> None:
         limits = inspect(container.name)["HostConfig"]
         assert limits["ReadonlyRootfs"] is True
-        assert 0 < limits["PidsLimit"] <= 512
+        assert limits["PidsLimit"] == container_flags.processes()
         assert 0 < limits["Memory"] <= 2**31
         assert limits["Privileged"] is False
 
