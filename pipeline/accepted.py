@@ -40,14 +40,14 @@ def read(file: Path, today: dt.date) -> list[Accepted]:
     entries = document.pop("accepted", [])
     if document or not isinstance(entries, list):
         raise StepFailed(f"{file.name} holds {', '.join(document) or 'no list'}: expected [[accepted]] alone.")
-    found = [_entry(file, number, entry) for number, entry in enumerate(entries, 1)]
-    for entry in found:
+    accepted = [_entry(file, number, entry) for number, entry in enumerate(entries, 1)]
+    for entry in accepted:
         if entry.until < today:
             raise StepFailed(
                 f"{file.name} accepts {entry.id} of {entry.package} until {entry.until}, which is over: raise the "
                 "version and remove the entry, or judge it again and give it another date."
             )
-    return found
+    return accepted
 
 
 def _entry(file: Path, number: int, entry: object) -> Accepted:

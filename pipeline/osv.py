@@ -82,25 +82,25 @@ class _Database:
 
     def ids(self, packages: Sequence[Package]) -> list[tuple[Package, str]]:
         """Return the ids of what each package has; an answer that is too long for one page is asked for in pages."""
-        found: list[tuple[Package, str]] = []
+        pairs: list[tuple[Package, str]] = []
         pages = [(package, "") for package in packages]
         while pages:
             queries = [_query(package, token) for package, token in pages]
-            answers = self._ask("/v1/querybatch", {"queries": queries})["results"]
+            answers = self._request("/v1/querybatch", {"queries": queries})["results"]
             following = []
             for (package, _), answer in zip(pages, answers, strict=True):
-                found += [(package, str(item["id"])) for item in answer.get("vulns", ())]
+                pairs += [(package, str(item["id"])) for item in answer.get("vulns", ())]
                 if token := answer.get("next_page_token"):
                     following.append((package, str(token)))
             pages = following
-        return sorted(found, key=lambda item: packages.index(item[0]))
+        return sorted(pairs, key=lambda item: packages.index(item[0]))
 
     def entry(self, identifier: str) -> dict[str, Any]:
         """Return what the database says of an id."""
-        answer: dict[str, Any] = self._ask(f"/v1/vulns/{identifier}")
+        answer: dict[str, Any] = self._request(f"/v1/vulns/{identifier}")
         return answer
 
-    def _ask(self, path: str, body: object = None) -> Any:
+    def _request(self, path: str, body: object = None) -> Any:
         request = urllib.request.Request(  # noqa: S310  # the setting OSV_URL says which
             self.url + path,
             None if body is None else json.dumps(body).encode(),

@@ -215,7 +215,7 @@ class TestTheDatabase:
         database: Database,  # noqa: F811  # the fixture
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(osv._Database, "_ask", lambda *_: document)
+        monkeypatch.setattr(osv._Database, "_request", lambda *_: document)
         with pytest.raises(StepFailed, match="answers in an unknown form"):
             osv.look_up(database.url, [PILLOW])
 

@@ -107,7 +107,7 @@ def test_the_candidate_runs_as_in_production(candidate: str, built: str) -> None
     assert found["HostConfig"]["ReadonlyRootfs"] is True
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
     assert found["HostConfig"]["NanoCpus"] == 2_000_000_000  # what the targets were written for
-    assert answers.Service(candidate).ask("/version")[2]["commit"] == COMMIT
+    assert answers.Service(candidate).request("/version")[2]["commit"] == COMMIT
 
 
 def test_known_answers_are_right(candidate: str, step: Step) -> None:
@@ -237,7 +237,7 @@ class TestUnfit:
             ("--read-only", "it can write to"),
             ("--cap-drop=ALL", "it keeps capabilities"),
             ("--security-opt=no-new-privileges", "it may gain privileges"),
-            ("--pids-limit=256", "without limits of memory or processes"),
+            ("--pids-limit=2560", "without limits of memory or processes"),
         ],
     )
     def test_one_that_is_started_without_its_flags(
