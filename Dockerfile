@@ -26,7 +26,8 @@ RUN --mount=type=secret,id=ca \
     && /tools/bin/pip install --no-deps --require-hashes -r image.txt
 COPY container/trim_packages.py container/sbom.py container/fix_times.py ./
 RUN python3 trim_packages.py /stage/app/packages \
-    && /tools/bin/python sbom.py /stage/app/packages /var/lib/dpkg/status > /stage/app/sbom.cdx.json \
+    && /tools/bin/python sbom.py /stage/app/packages /var/lib/dpkg/status /etc/os-release \
+       > /stage/app/sbom.cdx.json \
     && python3 fix_times.py /stage
 
 # ---- modeling: PyTorch, which builds the bundle and stays behind

@@ -61,7 +61,7 @@ def deploy(settings: Settings) -> None:
         "monthlyCostUsd": estimate.estimate(settings),
     }
     if not settings.image:
-        first = pulumi.Output.from_input(base.records).apply(lambda found: outputs.build_first(settings, found))
+        first = pulumi.Output.from_input(base.records).apply(lambda records: outputs.build_first(settings, records))
         exports |= {"url": "", "curl": "", "dashboard": "", "groups": [], "groupDetails": [], "next": first}
     elif settings.single:
         exports |= single(settings, base)

@@ -19,9 +19,9 @@ class Addresses(pulumi.ComponentResource):
     def __init__(self, settings: Settings, *, after: Sequence[pulumi.Resource]) -> None:
         super().__init__("classifier:infra:Addresses", settings.name)
         options = pulumi.ResourceOptions(parent=self, depends_on=after, protect=True)
-        found: dict[str, gcp.compute.Address | gcp.compute.GlobalAddress] = {}
+        addresses: dict[str, gcp.compute.Address | gcp.compute.GlobalAddress] = {}
         if settings.single:
-            found["ipv4"] = gcp.compute.Address(
+            addresses["ipv4"] = gcp.compute.Address(
                 f"{settings.name}-single",
                 region=settings.region,
                 address_type="EXTERNAL",
@@ -31,9 +31,9 @@ class Addresses(pulumi.ComponentResource):
             )
         else:
             for version in ("IPV4", "IPV6") if settings.ipv6 else ("IPV4",):
-                found[version.lower()] = gcp.compute.GlobalAddress(
+                addresses[version.lower()] = gcp.compute.GlobalAddress(
                     f"{settings.name}-{version.lower()}", ip_version=version, address_type="EXTERNAL", opts=options
                 )
-        self.ids = {version: address.id for version, address in found.items()}
-        self.texts = {version: address.address for version, address in found.items()}
+        self.ids = {version: address.id for version, address in addresses.items()}
+        self.texts = {version: address.address for version, address in addresses.items()}
         self.register_outputs({})

@@ -26,7 +26,9 @@ class BuildAlert(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
     ) -> None:
         super().__init__("classifier:infra:BuildAlert", settings.name)
-        ids = pulumi.Output.all(*triggers).apply(lambda found: " OR ".join(f'"{identifier}"' for identifier in found))
+        ids = pulumi.Output.all(*triggers).apply(
+            lambda identifiers: " OR ".join(f'"{identifier}"' for identifier in identifiers)
+        )
         gcp.monitoring.AlertPolicy(
             f"{settings.name}-build-failed",
             display_name=f"{settings.name}: {_TITLE}",

@@ -42,7 +42,7 @@ class Certificates(pulumi.ComponentResource):
             )
             self.records.append(
                 proof.dns_resource_records.apply(
-                    lambda found: {"name": found[0].name, "type": found[0].type, "value": found[0].data}
+                    lambda records: {"name": records[0].name, "type": records[0].type, "value": records[0].data}
                 )
             )
         self.register_outputs({})

@@ -65,7 +65,7 @@ def from_config(config: Mapping[str, str], *, stack: str, project: str, region: 
         SettingError: a sentence for every mistake: the key, its value, what to write instead.
     """
     known = {key(item.name): item for item in fields(Settings) if item.metadata}
-    found = [_unknown(name, list(known)) for name in config if name not in known]
+    sentences = [_unknown(name, list(known)) for name in config if name not in known]
     values: dict[str, Any] = {}
     for name, item in known.items():
         text = config.get(name, "").strip()
@@ -75,13 +75,13 @@ def from_config(config: Mapping[str, str], *, stack: str, project: str, region: 
         try:
             values[item.name] = setting_type.parse(text)
         except (ValueError, KeyError):
-            found.append(f"{name} is {text!r}: expected {setting_type.expected}.")
-    unread = {sentence.split(" ", 1)[0] for sentence in found}
+            sentences.append(f"{name} is {text!r}: expected {setting_type.expected}.")
+    unread = {sentence.split(" ", 1)[0] for sentence in sentences}
     settings = Settings(stack=stack, project=project, region=region, **values)
     # What could not be read has its default here, of which there is nothing to say.
-    found += [sentence for sentence in mistakes(settings) if sentence.split(" ", 1)[0] not in unread]
-    if found:
-        raise SettingError("\n".join(found))
+    sentences += [sentence for sentence in mistakes(settings) if sentence.split(" ", 1)[0] not in unread]
+    if sentences:
+        raise SettingError("\n".join(sentences))
     return settings
 
 

@@ -71,5 +71,10 @@ def memory_bytes() -> int:
     return int(text[:-1]) * _UNITS[text[-1].lower()]
 
 
+def processes() -> int:
+    """Return how many processes and threads the container may have."""
+    return int(_value("--pids-limit"))
+
+
 def _value(flag: str) -> str:
     return next(line.split("=", 1)[1] for line in read() if line.startswith(f"{flag}="))

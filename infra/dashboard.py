@@ -120,5 +120,5 @@ def _dashboard(title: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _position(index: int) -> dict[str, int]:
     """Return a tile's place without zeros: Google leaves them out, and what is written otherwise differs for ever."""
-    place = {"xPos": index % 2 * _TILE_WIDTH, "yPos": index // 2 * _TILE_HEIGHT}
-    return {key: value for key, value in place.items() if value}
+    position = {"xPos": index % 2 * _TILE_WIDTH, "yPos": index // 2 * _TILE_HEIGHT}
+    return {key: value for key, value in position.items() if value}

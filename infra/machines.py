@@ -30,7 +30,10 @@ _ARM = ("t2a", "c4a", "n4a")
 _HYPERDISK_ONLY = ("n4", "c4", "c4d")
 _HYPERDISK_NEVER = ("e2", "n1", "t2d", "c2", "c2d", "n2", "n2d")
 
-_SHAPE = re.compile(r"(?P<series>[a-z]\d[a-z]?)-(?P<kind>[a-z]+)-(?P<cpus>\d+)")
+# The container's limit of processes (container/run.flags) holds the threads of so many.
+MAX_CPUS = 384
+
+_SHAPE = re.compile(r"(?P<series>[a-z]\d[a-z]?)-(?P<machine_class>[a-z]+)-(?P<cpus>\d+)")
 
 
 class UnknownMachineType(ValueError):
@@ -67,16 +70,18 @@ def parse(name: str) -> Machine:
         raise UnknownMachineType(
             f"{name!r} is no machine type: write e2-medium, or SERIES-CLASS-CPUS such as t2d-standard-2."
         )
-    series, kind, cpus = match["series"], match["kind"], int(match["cpus"])
+    series, machine_class, cpus = match["series"], match["machine_class"], int(match["cpus"])
     if series in _ARM:
         raise UnknownMachineType(
             f"{name!r} is an Arm machine and the image is built for x86-64: choose t2d, n2d, c3d or e2."
         )
     if series not in _GB_PER_CPU:
         raise UnknownMachineType(f"{name!r} is of an unknown series: choose one of {', '.join(_GB_PER_CPU)}.")
-    if kind not in _GB_PER_CPU[series]:
-        kinds = ", ".join(f"{series}-{kind}-{cpus}" for kind in _GB_PER_CPU[series])
-        raise UnknownMachineType(f"{name!r} does not exist in the series {series}: choose {kinds}.")
-    if not 1 <= cpus <= 384 or (cpus > 1 and cpus % 2 and series != "c4"):
-        raise UnknownMachineType(f"{name!r} cannot have {cpus} CPUs: choose an even number such as {series}-{kind}-2.")
-    return Machine(name, series, cpus, cpus, cpus * _GB_PER_CPU[series][kind])
+    if machine_class not in _GB_PER_CPU[series]:
+        existing = ", ".join(f"{series}-{machine_class}-{cpus}" for machine_class in _GB_PER_CPU[series])
+        raise UnknownMachineType(f"{name!r} does not exist in the series {series}: choose {existing}.")
+    if not 1 <= cpus <= MAX_CPUS or (cpus > 1 and cpus % 2 and series != "c4"):
+        raise UnknownMachineType(
+            f"{name!r} cannot have {cpus} CPUs: choose an even number such as {series}-{machine_class}-2."
+        )
+    return Machine(name, series, cpus, cpus, cpus * _GB_PER_CPU[series][machine_class])

@@ -12,7 +12,8 @@ check, Pulumi.STACK.yaml; STACK says which.
                                                                           samples/, sbom.cdx.json
     answers     answers.py           url, manifest.json, samples/         nothing
     load        load.sh              url                                  reports/loadtest
-    contents    contents.py          sbom.cdx.json, requirements/         nothing
+    contents    contents.py          sbom.cdx.json, requirements/,        nothing
+                                     accepted_vulnerabilities.toml
     push        push.sh              the image                            digest; the image, in REGISTRY
     rollout     rollout.py ACTION    digest or IMAGE, manifest.json,      the fleet; in the state's bucket its record
                                      samples/                             rollout/STACK/last.json

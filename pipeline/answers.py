@@ -43,7 +43,7 @@ class Service:
     url: str
     address: str = ""
 
-    def ask(self, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], Any]:
+    def request(self, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], Any]:
         """Ask once; returns status, headers in lower case and the answer's JSON, None where it is none.
 
         Raises:
@@ -112,7 +112,7 @@ def check(service: Service, commit: str = "") -> int:
     tolerance = manifest.get("tolerance", _EARLIER_TOLERANCE)[precision]
     for sample in manifest["samples"]:
         _compare(service, sample["file"], sample["answers"][precision], tolerance)
-    status, _, problem = service.ask("/predict", b"no picture")
+    status, _, problem = service.request("/predict", b"no picture")
     if status != 415 or not (problem or {}).get("detail"):
         raise StepFailed(f"{service.url} answers {status} to what is no picture, where 415 with a reason is expected.")
     return len(manifest["samples"])
@@ -120,7 +120,7 @@ def check(service: Service, commit: str = "") -> int:
 
 def _json(service: Service, path: str, body: bytes | None = None) -> Any:
     try:
-        status, _, document = service.ask(path, body)
+        status, _, document = service.request(path, body)
     except OSError as error:
         raise StepFailed(f"{service.url.rstrip('/')}{path} does not answer ({error}).") from error
     if status != 200 or document is None:
@@ -157,7 +157,7 @@ def wait_for(
     end = clock() + limit_sec
     while True:
         try:
-            status, _, document = service.ask("/readyz")
+            status, _, document = service.request("/readyz")
             reason = f"answers {status}"
             if status == 200:
                 return

@@ -38,7 +38,7 @@ def make(request: Request, provisioner: Provisioner) -> None:
         _enable(provisioner, api_names.BUILDS)
         name, region = (_setting(request, key) for key in ("connection", "buildRegion"))
         connection.make(name or "github", region or request.region, provisioner)
-    _say_next(request)
+    _log_next_steps(request)
 
 
 def _enable(provisioner: Provisioner, apis: Sequence[str]) -> None:
@@ -60,8 +60,8 @@ def _state_bucket(request: Request, provisioner: Provisioner) -> None:
     # A bucket's name is the whole world's: somebody else may have made this one, and let us in.
     if not request.dry:
         number = "--format=value(projectNumber)"
-        owner = provisioner.ask(["gcloud", "storage", "buckets", "describe", bucket, "--raw", number])
-        ours = provisioner.ask(["gcloud", "projects", "describe", request.project, number])
+        owner = provisioner.output_of(["gcloud", "storage", "buckets", "describe", bucket, "--raw", number])
+        ours = provisioner.output_of(["gcloud", "projects", "describe", request.project, number])
         if owner != ours:
             raise StepFailed(
                 f"the bucket {bucket} belongs to another project ({owner}, not {ours}): nothing was written to it. Use "
@@ -129,7 +129,7 @@ def pin_images(folder: Path) -> None:
         log(f"Commit {', '.join(pin.FILES)}: they pin the images that builds use.")
 
 
-def _say_next(request: Request) -> None:
+def _log_next_steps(request: Request) -> None:
     setting, stack = f"  PULUMI_BACKEND_URL={request.backend} pulumi config set", request.stack
     log("\nNext:")
     if not request.allowlist and not _setting(request, "allowlist"):

@@ -76,7 +76,7 @@ def make(name: str, region: str, provisioner: Provisioner) -> None:
 def _agent(provisioner: Provisioner) -> str:
     number = "PROJECT_NUMBER"
     if not provisioner.dry:
-        number = provisioner.ask(
+        number = provisioner.output_of(
             ["gcloud", "projects", "describe", provisioner.project, "--format=value(projectNumber)"]
         )
     return f"serviceAccount:service-{number}@gcp-sa-cloudbuild.iam.gserviceaccount.com"
@@ -86,7 +86,7 @@ def _wait(name: str, describe: list[str], provisioner: Provisioner) -> None:
     """Say each link once, until there is none left to follow."""
     began, shown, pauses = provisioner.clock(), "", 0
     while True:
-        state = _installation(provisioner.ask(describe))
+        state = _installation(provisioner.output_of(describe))
         stage = str(state.get("stage", ""))
         if stage == "COMPLETE":
             log(f"the connection {name}: is complete")

@@ -62,7 +62,7 @@ def run(outputs: Mapping[str, Any], stack: StackSettings, settings: Settings) ->
 def refuses_encryption(service: Service) -> bool:
     """Return whether no handshake comes about, so that no machine is asked at all."""
     try:
-        service.ask("/healthz")
+        service.request("/healthz")
     except ssl.SSLError:
         return True
     except OSError:
@@ -75,7 +75,7 @@ def pending_certificates(service: Service, stack: StackSettings) -> list[str]:
     if not stack.https:
         return []
     try:
-        service.ask("/healthz")
+        service.request("/healthz")
     except OSError:
         pass
     else:
@@ -103,7 +103,7 @@ def pending_certificates(service: Service, stack: StackSettings) -> list[str]:
 def behind_sign_in(service: Service) -> bool:
     """Return whether Identity-Aware Proxy answers instead of the fleet, which no build can sign in to."""
     try:
-        _, headers, _ = service.ask("/healthz")
+        _, headers, _ = service.request("/healthz")
     except OSError:
         return False
     # https://cloud.google.com/iap/docs/faq: its own answers carry this header.

@@ -49,14 +49,14 @@ class Again:
     """Making it a second time is making it once: a member of a policy, an API that is on."""
 
 
-Kind = ById | ByTitle | Again
+Rule = ById | ByTitle | Again
 
 
 def _compute(words: str, scope: str = "--global") -> ById:
     return ById("{name}", ("compute", *words.split(), scope) if scope else ("compute", *words.split()))
 
 
-KINDS: dict[str, Kind] = {
+RULES: dict[str, Rule] = {
     "artifactregistry.Repository": ById("{location}/{repositoryId}"),
     "artifactregistry.RepositoryIamMember": Again(),
     "billing.Budget": ByTitle("displayName", ("billing", "budgets", "list", "--billing-account={billingAccount}")),
@@ -112,11 +112,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def kind(resource_type: str) -> Kind | None:
+def rule(resource_type: str) -> Rule | None:
     """Return how resources of a type (gcp:MODULE/part:NAME) are found; None where nobody has said."""
     package, _, rest = resource_type.partition(":")
     module, _, name = rest.rpartition(":")
-    return KINDS.get(f"{module.split('/')[0]}.{name}") if package == "gcp" else None
+    return RULES.get(f"{module.split('/')[0]}.{name}") if package == "gcp" else None
 
 
 def fill(form: str, values: Mapping[str, Any], project: str, region: str) -> str:

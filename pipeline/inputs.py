@@ -54,17 +54,19 @@ def mistakes(environment: Mapping[str, str], folder: Path = Path()) -> list[str]
         "ACTION": ("_ACTION", re.compile("|".join(ACTIONS)), "deploy"),
         **_NEEDS.get(action, _STACK),
     }
-    found = []
+    sentences = []
     for variable, (substitution, pattern, example) in expected.items():
         value = environment.get(variable, "")
         if not value:
-            found.append(f"the substitution {substitution} is not set: give it, for example {substitution}={example}.")
+            sentences.append(
+                f"the substitution {substitution} is not set: give it, for example {substitution}={example}."
+            )
         elif not pattern.fullmatch(value):
-            found.append(f"the substitution {substitution} is {value!r}: write it like {example}.")
+            sentences.append(f"the substitution {substitution} is {value!r}: write it like {example}.")
     # A stack that cannot be is not looked for.
-    if not found and action != "check":
-        found += _stack(environment, folder)
-    return found
+    if not sentences and action != "check":
+        sentences += _stack(environment, folder)
+    return sentences
 
 
 def unreachable(project: str, program: str) -> str:
@@ -104,17 +106,19 @@ def _stack(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
 def main() -> int:
     """Say what is wrong, all at once; returns the exit code."""
     environment = dict(os.environ)
-    found = mistakes(environment)
-    if not found and environment["ACTION"] != "check":
-        found = [reason] if (reason := unreachable(environment["PROJECT"], environment.get("GCLOUD", "gcloud"))) else []
-        if not found:
+    sentences = mistakes(environment)
+    if not sentences and environment["ACTION"] != "check":
+        sentences = (
+            [reason] if (reason := unreachable(environment["PROJECT"], environment.get("GCLOUD", "gcloud"))) else []
+        )
+        if not sentences:
             of = f" of {environment['COMMIT']}" if environment.get("COMMIT") else ""
             print(
                 "inputs: {ACTION}{of}, the stack {STACK} in {PROJECT}, {REGION}".format_map({**environment, "of": of})
             )
-    for sentence in found:
+    for sentence in sentences:
         print(f"pipeline: {sentence}", file=sys.stderr)
-    return 1 if found else 0
+    return 1 if sentences else 0
 
 
 if __name__ == "__main__":

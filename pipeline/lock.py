@@ -186,7 +186,7 @@ def held(
         Locked: somebody else still works after `lock_wait_sec`.
         StepFailed: the bucket cannot be read or written.
     """
-    holder = Holder.here(action, settings.build_id, clock())
+    holder = Holder.of_this_process(action, settings.build_id, clock())
     lock = Lock(bucket, names.rollout_lock(stack), holder, settings, clock)
     lock.take(pause)
     try:

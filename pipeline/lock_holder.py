@@ -32,7 +32,7 @@ class Holder:
     machine: str = ""
 
     @classmethod
-    def here(cls, action: str, build: str, now: float) -> Holder:
+    def of_this_process(cls, action: str, build: str, now: float) -> Holder:
         """Return this process."""
         return cls(
             who=_user(),
@@ -73,8 +73,8 @@ class Holder:
 
     def is_dead(self, now: float, after_sec: float) -> bool:
         """Return whether it has been silent for too long, or was a process of this machine that is gone."""
-        here = self.host == socket.gethostname() and self.machine == machine()
-        return now - self.renewed > after_sec or (here and not _exists(self.pid))
+        on_this_machine = self.host == socket.gethostname() and self.machine == machine()
+        return now - self.renewed > after_sec or (on_this_machine and not _exists(self.pid))
 
     def __str__(self) -> str:
         """Return the holder for a sentence."""

@@ -27,10 +27,10 @@ def mend(stack: Stack, state: State, location: StackLocation) -> None:
     """
     for resource in state.creating:
         known = state.find(resource.urn)
-        kind = import_ids.kind(resource.type)
-        if isinstance(kind, Again):
+        rule = import_ids.rule(resource.type)
+        if isinstance(rule, Again):
             log(f"mend: {title(resource.urn)} is made again, which changes nothing where it was made")
-        elif kind is None:
+        elif rule is None:
             raise StepFailed(
                 f"an update was ended while it made {title(resource.urn)}, and nothing says how to find that at "
                 "Google: add its kind to pipeline/import_ids.py."
@@ -38,8 +38,8 @@ def mend(stack: Stack, state: State, location: StackLocation) -> None:
         elif known and _is(known, resource):
             log(f"mend: {title(resource.urn)} is in the state already")
         elif known:
-            _remove(stack, kind, resource, location)
-        elif identifier := _identifier(kind, resource, state, location):
+            _remove(stack, rule, resource, location)
+        elif identifier := _identifier(rule, resource, state, location):
             _adopt(stack, resource, identifier)
         else:
             log(f"mend: {title(resource.urn)} was not made")
@@ -51,18 +51,18 @@ def _is(known: Resource, resource: Resource) -> bool:
     return bool(name) and name in (known.inputs.get("name"), known.outputs.get("name"), known.id.rsplit("/", 1)[-1])
 
 
-def _identifier(kind: ById | ByTitle, resource: Resource, state: State, location: StackLocation) -> str:
+def _identifier(rule: ById | ByTitle, resource: Resource, state: State, location: StackLocation) -> str:
     """Return the id by which Pulumi imports a resource, or nothing where there is none."""
-    if isinstance(kind, ById):
-        return import_ids.fill(kind.form, resource.inputs, location.project, location.region)
-    wanted = import_ids.title(kind, resource.inputs)
-    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in kind.command]
+    if isinstance(rule, ById):
+        return import_ids.fill(rule.form, resource.inputs, location.project, location.region)
+    wanted = import_ids.title(rule, resource.inputs)
+    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in rule.command]
     command = ["gcloud", *words, f"--project={location.project}", "--format=json", "--quiet"]
-    numbers = [item[kind.id] for item in commands.json_output(command) if item.get(kind.key) == wanted]
+    numbers = [item[rule.id] for item in commands.json_output(command) if item.get(rule.key) == wanted]
     # One that the state has under another name in the program is not this one.
     taken = {item.id for item in state.resources}
     forms = (
-        import_ids.fill(kind.form, {**resource.inputs, "id": item}, location.project, location.region)
+        import_ids.fill(rule.form, {**resource.inputs, "id": item}, location.project, location.region)
         for item in numbers
     )
     return next((form for form in forms if form not in taken), "")
@@ -88,13 +88,13 @@ def _adopt(stack: Stack, resource: Resource, identifier: str) -> None:
         log(f"mend: {title(resource.urn)} had been made, and is in the state now")
 
 
-def _remove(stack: Stack, kind: ById | ByTitle, resource: Resource, location: StackLocation) -> None:
+def _remove(stack: Stack, rule: ById | ByTitle, resource: Resource, location: StackLocation) -> None:
     """Remove what was to replace something that still serves: the next update makes another replacement."""
     name = str(resource.inputs.get("name", ""))
-    if not (isinstance(kind, ById) and kind.removal and name):
+    if not (isinstance(rule, ById) and rule.removal and name):
         log(f"mend: {title(resource.urn)} was being replaced; if the new one was made, it stays at Google beside it")
         return
-    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in kind.removal]
+    words = [import_ids.fill(word, resource.inputs, location.project, location.region) for word in rule.removal]
     scope = [word for word in words if word.startswith("--")]
     command = ["gcloud", *(word for word in words if word not in scope), "delete", name, *scope]
     stack.confirm()

@@ -69,17 +69,17 @@ def pin(files: list[Path]) -> None:
     Raises:
         StepFailed: a digest cannot be had; no file was changed.
     """
-    found = {file: references(file) for file in files}
+    named_in = {file: references(file) for file in files}
     known: dict[tuple[str, str], set[str]] = {}
-    for reference in (reference for those in found.values() for reference in those):
+    for reference in (reference for named in named_in.values() for reference in named):
         known.setdefault(reference.image, set()).add(reference.digest)
     digests = {}
     for (name, tag), before in known.items():
         digests[name, tag] = registries.digest(name, tag)
         log(f"pin: {name}:{tag} is {digests[name, tag]}" + (", as before" if before == {digests[name, tag]} else ""))
-    for file, those in found.items():
+    for file, named in named_in.items():
         text = file.read_text("utf-8")
-        for reference in reversed(those):
+        for reference in reversed(named):
             pinned = f"{reference.name}:{reference.tag}@{digests[reference.image]}"
             text = text[: reference.start] + pinned + text[reference.end :]
         file.write_text(text, "utf-8")
@@ -105,20 +105,20 @@ def _in_dockerfile(file: Path, text: str) -> Iterator[re.Match[str]]:
     arguments = {match["argument"]: match for match in _ARGUMENT.finditer(text)}
     named = [*_READER.finditer(text), *_FROM.finditer(text), *_OUT_OF.finditer(text)]
     stages = {"scratch", *(match["stage"] for match in _FROM.finditer(text))}
-    places: dict[int, re.Match[str]] = {}
+    by_position: dict[int, re.Match[str]] = {}
     for match in named:
         image = match["image"]
         whole = _VARIABLE.fullmatch(image)
         stage = _VARIABLE.sub(lambda name: arguments[name[1]]["image"] if name[1] in arguments else name[0], image)
         if stage in stages or stage.isdecimal():
             continue
-        place = arguments.get(whole[1]) if whole else match
-        if place is None or "$" in place["image"]:
+        named_at = arguments.get(whole[1]) if whole else match
+        if named_at is None or "$" in named_at["image"]:
             raise StepFailed(
                 f"{file} names the image {image}: give it an ARG of its own, so that it can be pinned there."
             )
-        places[place.start("image")] = place
-    yield from places.values()
+        by_position[named_at.start("image")] = named_at
+    yield from by_position.values()
 
 
 def _reference(file: Path, text: str, match: re.Match[str]) -> Reference:

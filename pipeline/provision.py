@@ -69,7 +69,7 @@ class Provisioner:
         log(f"{what}:")
         self.run(make)
 
-    def ask(self, command: Sequence[str]) -> str:
+    def output_of(self, command: Sequence[str]) -> str:
         """Return what a command answers, without blanks around it.
 
         Raises:

@@ -52,7 +52,7 @@ def digest(name: str, tag: str) -> str:
     """
     host, repository = address(name)
     try:
-        return _ask(host, repository, tag)
+        return _request_digest(host, repository, tag)
     except urllib.error.HTTPError as error:
         reason = _refusal(host, error.code)
     except (OSError, http.client.HTTPException) as error:
@@ -62,23 +62,23 @@ def digest(name: str, tag: str) -> str:
     raise StepFailed(f"the digest of {name}:{tag} cannot be had. {reason}.")
 
 
-def _ask(host: str, repository: str, tag: str) -> str:
+def _request_digest(host: str, repository: str, tag: str) -> str:
     request = urllib.request.Request(  # noqa: S310  # _scheme() says which
         f"{_scheme(host)}://{host}/v2/{repository}/manifests/{tag}",
         headers={"Accept": ", ".join(_ACCEPTED)},
         method="HEAD",
     )
     try:
-        found = _head(request)
+        answer = _head(request)
     except urllib.error.HTTPError as error:
         if error.code != 401:
             raise
         token = _token(error.headers.get("WWW-Authenticate", ""), host, repository)
         request.add_unredirected_header("Authorization", f"Bearer {token}")
-        found = _head(request)
-    if not _DIGEST.fullmatch(found):
-        raise _Unknown(f"{host} answers {found!r}, which is none")
-    return found
+        answer = _head(request)
+    if not _DIGEST.fullmatch(answer):
+        raise _Unknown(f"{host} answers {answer!r}, which is none")
+    return answer
 
 
 def _head(request: urllib.request.Request) -> str:

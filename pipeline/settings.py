@@ -30,6 +30,9 @@ class Settings:
         model: which model bundle to build in.
         network: Docker's network on which the steps reach the candidate.
         docker: Docker's client.
+        requirements: what the image's Python packages are compared with.
+        accepted: another list of accepted vulnerabilities than pipeline/accepted_vulnerabilities.toml.
+        osv_url: the database of known vulnerabilities, or another that speaks OSV's interface.
         repository: OWNER/NAME on GitHub, for the comment.
         pull_request: its number.
         comment_secret: the secret with the token that may comment.
@@ -58,6 +61,9 @@ class Settings:
     model: str = _variable("MODEL", "")
     network: str = _variable("NETWORK", "")
     docker: str = _variable("DOCKER", "docker")
+    requirements: str = _variable("REQUIREMENTS", "requirements/serve.txt")
+    accepted: str = _variable("ACCEPTED_VULNERABILITIES", "")
+    osv_url: str = _variable("OSV_URL", "https://api.osv.dev")
     repository: str = _variable("REPO_FULL_NAME", "")
     pull_request: str = _variable("PULL_REQUEST", "")
     comment_secret: str = _variable("COMMENT_SECRET", "")

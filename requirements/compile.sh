@@ -19,7 +19,8 @@ pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/infra.t
   -o requirements/modeling.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt --extra loadtest \
   -o requirements/loadtest.txt pyproject.toml
-pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/infra.txt --extra pipeline \
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/image.txt -c requirements/infra.txt \
+  --extra pipeline \
   -o requirements/pipeline.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt \
   -c requirements/infra.txt -c requirements/loadtest.txt -c requirements/pipeline.txt --extra dev \

@@ -8,11 +8,11 @@ from infra.settings import Settings
 
 def mistakes(settings: Settings) -> list[str]:
     """Return a sentence for everything that is wrong, in the order in which a person would set it."""
-    found = list(location.project_and_region(settings))
+    sentences = list(location.project_and_region(settings))
     checks = [
         access.allowlist,
         # What a project and a region are part of can be judged only when these are right.
-        *([] if found else [location.image, machines.zones]),
+        *([] if sentences else [location.image, machines.zones]),
         machines.machine,
         machines.sizes,
         machines.time,
@@ -26,4 +26,4 @@ def mistakes(settings: Settings) -> list[str]:
         access.alerts,
         delivery.pipeline,
     ]
-    return found + [sentence for check in checks for sentence in check(settings)]
+    return sentences + [sentence for check in checks for sentence in check(settings)]

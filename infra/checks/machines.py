@@ -20,19 +20,19 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2})?")
 def machine(settings: Settings) -> Iterator[str]:
     """Check the machine type, and that disk and container fit it."""
     try:
-        found = settings.machine
+        shape = settings.machine
     except UnknownMachineType as error:
         yield f"machineType {error}"
         return
     needed_gb = container.memory_bytes() / 2**30
-    if found.memory_gb <= needed_gb:
+    if shape.memory_gb <= needed_gb:
         yield (
-            f"machineType {found.name!r} has {found.memory_gb:g} GB of memory and the container may use "
+            f"machineType {shape.name!r} has {shape.memory_gb:g} GB of memory and the container may use "
             f"{needed_gb:g} GB: choose one with at least 2 GB, such as e2-small."
         )
-    if not found.takes(settings.disk_type):
+    if not shape.takes(settings.disk_type):
         other = "pd-balanced" if settings.disk_type.startswith("hyperdisk") else "hyperdisk-balanced"
-        yield f"diskType {settings.disk_type!r} does not fit machineType {found.name!r}: write {other}."
+        yield f"diskType {settings.disk_type!r} does not fit machineType {shape.name!r}: write {other}."
     if not names.MACHINE_IMAGE.fullmatch(settings.machine_image):
         yield f"machineImage is {settings.machine_image!r}: expected projects/PROJECT/global/images/family/FAMILY."
 
@@ -50,15 +50,15 @@ def sizes(settings: Settings) -> Iterator[str]:
     """Check the sizes of the groups, and that an update may add a machine in every zone."""
     if settings.single:
         return
-    for kind, low, high in (
+    for group, low, high in (
         ("spot", settings.spot_min, settings.spot_max),
         ("onDemand", settings.on_demand_min, settings.on_demand_max),
     ):
-        if low > high > 0 or (high == 0 and low and kind == "onDemand"):
-            yield f"{kind}Min is {low}, above {kind}Max, which is {high}: lower the one or raise the other."
+        if low > high > 0 or (high == 0 and low and group == "onDemand"):
+            yield f"{group}Min is {low}, above {group}Max, which is {high}: lower the one or raise the other."
         if high and not low:
             yield (
-                f"{kind}Min is 0 with {kind}Max {high}, and a group cannot grow from nothing: set {kind}Min to 1 or "
+                f"{group}Min is 0 with {group}Max {high}, and a group cannot grow from nothing: set {group}Min to 1 or "
                 "more."
             )
     if not settings.spot_max and not settings.on_demand_max:

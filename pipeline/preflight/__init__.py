@@ -49,7 +49,7 @@ def due(outputs: Mapping[str, Any]) -> bool:
 
 def checks(settings: Settings) -> list[tuple[str, Check]]:
     """Return what is looked at, in the order of the report."""
-    found: list[tuple[str, Check]] = [
+    listed: list[tuple[str, Check]] = [
         ("billing", project.billing),
         ("organisation policies", policies.check),
         ("your roles", project.roles),
@@ -58,8 +58,8 @@ def checks(settings: Settings) -> list[tuple[str, Check]]:
         ("the quotas of all regions", quotas.of_project),
     ]
     if settings.domains:
-        found += [("the domains' records", domains.records), ("the domains' CAA records", domains.authorities)]
-    return found
+        listed += [("the domains' records", domains.records), ("the domains' CAA records", domains.authorities)]
+    return listed
 
 
 def look(
@@ -92,13 +92,13 @@ def look(
 
 
 def _answer(what: str, check: Check, questions: Questions) -> Sequence[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
         for finding in check(questions):
-            found.append(finding)  # noqa: PERF402  # what was found before a question failed stays found
+            findings.append(finding)  # noqa: PERF402  # what was found before a question failed stays found
     except NotLookedAt as reason:
-        found.append(skipped(what, str(reason)))
+        findings.append(skipped(what, str(reason)))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # No answer of Google's may end a deployment because it looks otherwise than it did.
-        found.append(skipped(what, f"the answer has an unknown form ({type(error).__name__}: {error})"))
-    return found
+        findings.append(skipped(what, f"the answer has an unknown form ({type(error).__name__}: {error})"))
+    return findings

@@ -18,14 +18,14 @@ _AUTHORITY = "pki.goog"
 _CAA = re.compile(r'\d+ issue "?(?P<authority>[^";]*)')
 
 
-def resolve(name: str, kind: str) -> list[str]:
+def resolve(name: str, record_type: str) -> list[str]:
     """Return the texts of a name's records, none where there are none.
 
     Raises:
         NotLookedAt: DNS does not say.
     """
     try:
-        return [str(record) for record in dns.resolver.resolve(name, kind, lifetime=_LIMIT_SEC)]
+        return [str(record) for record in dns.resolver.resolve(name, record_type, lifetime=_LIMIT_SEC)]
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except dns.exception.DNSException as error:
@@ -37,8 +37,10 @@ def expected(settings: Settings, outputs: Mapping[str, Any]) -> list[tuple[str, 
     if records := outputs.get("records"):
         return [(str(item["name"]).rstrip("."), str(item["type"]), str(item["value"])) for item in records]
     addresses = outputs.get("addresses") or {}
-    kinds = {"A": addresses.get("ipv4"), "AAAA": addresses.get("ipv6")}
-    return [(domain, kind, value) for domain in settings.domains for kind, value in kinds.items() if value]
+    by_type = {"A": addresses.get("ipv4"), "AAAA": addresses.get("ipv6")}
+    return [
+        (domain, record_type, value) for domain in settings.domains for record_type, value in by_type.items() if value
+    ]
 
 
 def records(questions: Questions) -> Iterator[Finding]:
@@ -47,21 +49,21 @@ def records(questions: Questions) -> Iterator[Finding]:
     if not wanted:
         yield good("the domains' records come later: `make up` makes the addresses and prints what to set")
         return
-    for name, kind, value in wanted:
-        found = [text.rstrip(".").lower() for text in questions.resolve(name, kind)]
+    for name, record_type, value in wanted:
+        values = [text.rstrip(".").lower() for text in questions.resolve(name, record_type)]
         right = value.rstrip(".").lower()
-        if not found:
-            yield warning(f"{name} has no {kind} record: set it to {value}, or its certificate stays pending.")
-        elif found != [right]:
+        if not values:
+            yield warning(f"{name} has no {record_type} record: set it to {value}, or its certificate stays pending.")
+        elif values != [right]:
             yield warning(
-                f"the {kind} record of {name} says {', '.join(found)}: set it to {value} alone, or its certificate "
-                "stays pending and people get elsewhere."
+                f"the {record_type} record of {name} says {', '.join(values)}: set it to {value} alone, or its "
+                "certificate stays pending and people get elsewhere."
             )
         else:
-            yield good(f"{name} has the right {kind} record, {value}")
+            yield good(f"{name} has the right {record_type} record, {value}")
     # Google asks by IPv6 too where there is such a record.
-    for name in {name for name, kind, _ in wanted if kind == "A"} - {
-        name for name, kind, _ in wanted if kind == "AAAA"
+    for name in {name for name, record_type, _ in wanted if record_type == "A"} - {
+        name for name, record_type, _ in wanted if record_type == "AAAA"
     }:
         if stray := questions.resolve(name, "AAAA"):
             yield warning(

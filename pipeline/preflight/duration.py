@@ -32,9 +32,9 @@ def steps(settings: Settings) -> Iterator[tuple[str, str, int]]:
 
 def lines(settings: Settings) -> Iterator[str]:
     """Yield what to print."""
-    found = list(steps(settings))
-    yield f"What the first deployment takes: some {sum(minutes for *_, minutes in found)} minutes (estimated):"
-    for command, what, minutes in found:
+    planned = list(steps(settings))
+    yield f"What the first deployment takes: some {sum(minutes for *_, minutes in planned)} minutes (estimated):"
+    for command, what, minutes in planned:
         yield f"  {command:12} {minutes:3} min  {what}"
     if settings.https:
         names = ", ".join(settings.domains)

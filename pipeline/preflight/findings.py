@@ -59,7 +59,7 @@ class Questions:
         """Return whether machines of this stack run, which count in what is in use."""
         return bool(self.outputs.get("image"))
 
-    def ask(self, *words: str) -> Any:
+    def json(self, *words: str) -> Any:
         """Return what gcloud answers, read as JSON.
 
         Raises:

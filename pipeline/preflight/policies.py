@@ -97,7 +97,7 @@ def check(questions: Questions) -> Iterator[Finding]:
     def describe(constraint: Constraint) -> Policy | NotLookedAt:
         words = ("resource-manager", "org-policies", "describe", constraint.name)
         try:
-            answer: Policy = questions.ask(*words, "--effective", f"--project={settings.project}")
+            answer: Policy = questions.json(*words, "--effective", f"--project={settings.project}")
         except NotLookedAt as reason:
             return reason
         return answer

@@ -13,7 +13,7 @@ _OWNER, _EDITOR = "roles/owner", "roles/editor"
 def billing(questions: Questions) -> Iterator[Finding]:
     """Look whether the project has a billing account that is open."""
     project = questions.settings.project
-    answer = questions.ask("billing", "projects", "describe", project)
+    answer = questions.json("billing", "projects", "describe", project)
     if answer.get("billingEnabled"):
         yield good(f"billing is on ({answer.get('billingAccountName', '')})")
     else:
@@ -61,13 +61,14 @@ def roles(questions: Questions) -> Iterator[Finding]:
     account = questions.text("config", "get", "account")
     if "@" not in account:
         raise NotLookedAt("gcloud is not signed in: run `gcloud auth login`")
-    kind = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
-    policy = questions.ask("projects", "get-iam-policy", project)
+    member_type = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
+    policy = questions.json("projects", "get-iam-policy", project)
     held = {
         binding["role"]
         for binding in policy.get("bindings", [])
         # A condition may or may not hold when the program runs.
-        if not binding.get("condition") and f"{kind}:{account}".lower() in map(str.lower, binding.get("members", []))
+        if not binding.get("condition")
+        and f"{member_type}:{account}".lower() in map(str.lower, binding.get("members", []))
     }
     if not held:
         raise NotLookedAt(

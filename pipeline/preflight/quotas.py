@@ -67,7 +67,7 @@ def processors(settings: Settings, quotas: Mapping[str, Quota]) -> Iterator[Need
 def regional(questions: Questions) -> Iterator[Finding]:
     """Look at the region's quotas: processors, disks, machines, addresses."""
     settings = questions.settings
-    quotas = read(questions.ask("compute", "regions", "describe", settings.region, f"--project={settings.project}"))
+    quotas = read(questions.json("compute", "regions", "describe", settings.region, f"--project={settings.project}"))
     least, most = _machines(settings)
     needs = [
         *processors(settings, quotas),
@@ -82,7 +82,7 @@ def regional(questions: Questions) -> Iterator[Finding]:
 def of_project(questions: Questions) -> Iterator[Finding]:
     """Look at the quotas that hold for all regions together."""
     settings = questions.settings
-    quotas = read(questions.ask("compute", "project-info", "describe", f"--project={settings.project}"))
+    quotas = read(questions.json("compute", "project-info", "describe", f"--project={settings.project}"))
     least, most = _machines(settings)
     needs = [Need("CPUS_ALL_REGIONS", least * settings.machine.cpus, most * settings.machine.cpus)]
     if not questions.outputs:

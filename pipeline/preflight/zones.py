@@ -10,21 +10,21 @@ from pipeline.preflight.findings import Finding, Questions, good, stop
 def check(questions: Questions) -> Iterator[Finding]:
     """Look in which zones of the region the machine type is."""
     settings = questions.settings
-    kind, region = settings.machine_type, settings.region
-    listed = questions.ask(
-        *("compute", "machine-types", "list", f"--filter=name={kind} AND zone~^{region}-"),
+    machine_type, region = settings.machine_type, settings.region
+    listed = questions.json(
+        *("compute", "machine-types", "list", f"--filter=name={machine_type} AND zone~^{region}-"),
         f"--project={settings.project}",
     )
     # The zone's name, or its address.
-    having = sorted({str(item["zone"]).rsplit("/", 1)[-1] for item in listed if item["name"] == kind})
+    having = sorted({str(item["zone"]).rsplit("/", 1)[-1] for item in listed if item["name"] == machine_type})
     without = [zone for zone in settings.zone_names if zone not in having]
     if not having:
-        yield stop(f"there is no {kind} in {region}: choose another machineType, or another region.")
+        yield stop(f"there is no {machine_type} in {region}: choose another machineType, or another region.")
     elif without:
         commands = "; ".join(f"pulumi config set --path 'zones[{i}]' {zone}" for i, zone in enumerate(having[:3]))
         yield stop(
-            f"there is no {kind} in {', '.join(without)}, only in {', '.join(having)}: choose another machineType, or "
-            f"these zones with `{commands}`."
+            f"there is no {machine_type} in {', '.join(without)}, only in {', '.join(having)}: choose another "
+            f"machineType, or these zones with `{commands}`."
         )
     else:
-        yield good(f"{kind} is in {', '.join(settings.zone_names)}")
+        yield good(f"{machine_type} is in {', '.join(settings.zone_names)}")

@@ -19,8 +19,10 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 from PIL import Image
 
+from infra import container as container_flags
 from service.model.bundle import Bundle
 from tests.conftest import encode
 from tests.container.conftest import COMMIT, Container, build, docker, inspect, started
@@ -80,7 +82,7 @@ class TestRunning:
     def test_its_limits_are_set(self, container: Container) -> None:
         limits = inspect(container.name)["HostConfig"]
         assert limits["ReadonlyRootfs"] is True
-        assert 0 < limits["PidsLimit"] <= 512
+        assert limits["PidsLimit"] == container_flags.processes()
         assert 0 < limits["Memory"] <= 2**31
         assert limits["Privileged"] is False
 
@@ -281,7 +283,11 @@ class TestContent:
             tar.extractall(tmp_path, infos, filter="data")
         installed = [PathDistribution(path) for path in (tmp_path / "app" / "packages").glob("*.dist-info")]
         assert {(re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(), d.version) for d in installed} == set(pins)
-        assert sum(purl.startswith("pkg:deb/debian/") for purl in purls) > 30
+        debian = [PackageURL.from_string(purl) for purl in purls if purl.startswith("pkg:deb/debian/")]
+        assert len(debian) > 30
+        assert {purl.qualifiers["distro"] for purl in debian} == {"debian-12"}
+        # Debian's advisories name glibc and openssl, which no package is called.
+        assert {"glibc", "openssl"} <= {purl.qualifiers.get("upstream", "").partition("@")[0] for purl in debian}
 
 
 class TestImage:

@@ -322,7 +322,7 @@ def gcloud_commands() -> list[list[str]]:
     found += [["artifacts", "docker", "images", "list", registry, "--format=json"]]
     found += [["container", "images", "add-tag", image, f"{other}/classifier:tag", "--quiet"]]
     values = {"zone": "europe-west1-b", "billingAccount": "012345-6789AB-CDEF01"}
-    for kind in import_ids.KINDS.values():
+    for kind in import_ids.RULES.values():
         if isinstance(kind, import_ids.ByTitle):
             words = [import_ids.fill(word, values, "my-project", "europe-west1") for word in kind.command]
             found += [[*words, "--format=json", "--quiet"]]

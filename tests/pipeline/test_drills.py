@@ -152,9 +152,15 @@ def test_killed_after_any_command_going_back_ends_well(number: int, drilled: Dri
     drilled.settled(OLD)
 
 
+def _renews_the_lock(call: list[str]) -> bool:
+    return call[:3] == ["gcloud", "storage", "cp"] and call[4].endswith("lock.json") and call[5][-2:] != "=0"
+
+
 def test_a_rollout_has_no_more_commands_than_are_drilled(drilled: Drill) -> None:
+    """But for those that say that it still works, of which a slow machine sends more."""
     assert drilled.run() == 0
-    assert len(drilled.world.calls) <= _COMMANDS
+    assert len([call for call in drilled.world.calls if not _renews_the_lock(call)]) <= _COMMANDS
+    assert any(_renews_the_lock(call) for call in drilled.world.calls)
 
 
 _MADE = (

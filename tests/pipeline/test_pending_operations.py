@@ -44,7 +44,7 @@ def kinds_of_the_program() -> set[str]:
 
 def test_just_the_kinds_that_the_program_makes_can_be_found_at_google() -> None:
     """One that is missing would leave a stack that no `make` mends, and nobody would know before it happens."""
-    assert kinds_of_the_program() == import_ids.KINDS.keys()
+    assert kinds_of_the_program() == import_ids.RULES.keys()
 
 
 def resource(kind: str, called: str = "thing", /, **inputs: Any) -> Resource:
@@ -81,15 +81,15 @@ def resource(kind: str, called: str = "thing", /, **inputs: Any) -> Resource:
     ],
 )
 def test_an_id_follows_from_the_inputs(kind: str, inputs: dict[str, str], identifier: str) -> None:
-    by = import_ids.kind(resource(kind).type)
+    by = import_ids.rule(resource(kind).type)
     assert isinstance(by, ById)
     assert import_ids.fill(by.form, inputs, PROJECT, REGION) == identifier
 
 
-@pytest.mark.parametrize("kind", [name for name, by in import_ids.KINDS.items() if isinstance(by, ById)])
+@pytest.mark.parametrize("kind", [name for name, by in import_ids.RULES.items() if isinstance(by, ById)])
 def test_no_form_asks_for_what_no_program_gives(kind: str) -> None:
     """Of the inputs that the inventories show; a name is Pulumi's own."""
-    by = import_ids.KINDS[kind]
+    by = import_ids.RULES[kind]
     assert isinstance(by, ById)
     asked = set(re.findall(r"{(\w+)}", by.form)) - {"project", "region", "location", "name"}
     assert asked <= {"repositoryId", "map", "managedZone", "type", "parentConnection", "accountId"}

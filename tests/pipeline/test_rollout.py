@@ -598,7 +598,7 @@ def test_no_step_reads_the_environment_on_its_own() -> None:
         if "environ.get" in file.read_text("utf-8") or "getenv" in file.read_text("utf-8")
     }
     # The steps of the image are not part of a rollout.
-    assert readers <= {"contents.py", "inside.py", "container_probe.py", "promote.py", "pin.py", "registries.py"}
+    assert readers <= {"inside.py", "container_probe.py", "promote.py", "pin.py", "registries.py"}
 
 
 class TestKnownAnswers:
