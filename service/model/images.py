@@ -9,9 +9,7 @@ antialiasing), done in one step: Pillow resamples only the part that survives th
 
 from __future__ import annotations
 
-import contextlib
 import io
-import threading
 import warnings
 from dataclasses import dataclass
 
@@ -30,6 +28,7 @@ from PIL import (
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
 from service.model.limits import Limits
+from service.model.pixel_budget import PixelBudget
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -60,11 +59,10 @@ _ORIENTATIONS = {
 }
 _EXIF_ORIENTATION_TAG = 0x0112
 
-# A picture of 25 million pixels takes up to 400 MB while it is decoded (WebP; others 100 to 220), so only two large
-# ones are decoded at a time; small ones pass. Two on any machine: the container's memory (container/run.flags) is the
-# same on all.
-_LARGE_PIXELS = 4_000_000
-_large_decodes = threading.BoundedSemaphore(2)
+# A pixel that is being decoded takes up to 16 bytes (WebP; others 4 to 9), so all pictures together up to 800 MB: two of
+# the largest, or 250 of the usual 500x375. One number for any machine, as the container's memory is
+# (container/run.flags).
+_budget = PixelBudget(50_000_000)
 
 
 def configure_warnings() -> None:
@@ -149,7 +147,7 @@ def _load(image: Image.Image, size_bytes: int, geometry: Geometry, limits: Limit
             _too_many(f"{width} x {height}", limits.max_decoded_pixels)
             + " Baseline JPEGs may be larger than other formats."
         )
-    with _large_decodes if held > _LARGE_PIXELS else contextlib.nullcontext():
+    with _budget.hold(held):
         return _decode(image, scale, (width, height), geometry)
 
 

@@ -237,7 +237,7 @@ class TestUnfit:
             ("--read-only", "it can write to"),
             ("--cap-drop=ALL", "it keeps capabilities"),
             ("--security-opt=no-new-privileges", "it may gain privileges"),
-            ("--pids-limit=2560", "without limits of memory or processes"),
+            ("--pids-limit=3072", "without limits of memory or processes"),
         ],
     )
     def test_one_that_is_started_without_its_flags(
