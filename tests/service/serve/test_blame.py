@@ -24,11 +24,11 @@ TOO_MANY_PIXELS = encode(Image.new("1", (9000, 9000)), "PNG")
 
 
 @pytest.fixture(scope="module")
-def server(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is soon full, soon out of patience, and takes little."""
     with running(
         tmp_path_factory.mktemp("blame"),
-        MODEL_DIR=digits_bundle.path,
+        MODEL_DIR=tiny_bundle.path,
         THREADS=1,
         QUEUE_SIZE=1,
         REQUEST_TIMEOUT_SEC=1,
