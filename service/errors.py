@@ -3,6 +3,7 @@
     ServiceError                    what the command line prints on one line
      ├── BundleError                a model bundle is missing, incomplete or damaged
      ├── EngineError                an engine cannot run this bundle on this machine
+     ├── BuildError                 what a bundle is to be built of does not fit
      └── Problem                    what an HTTP client is told, as application/problem+json (RFC 9457)
           ├── EmptyBody             400  nothing was sent
           ├── MissingFile           400  a form without a picture
@@ -21,7 +22,7 @@
           ├── UnsupportedFormat     415  the picture is in no known format
           ├── UnknownExpectation    417  the request expects what HTTP does not have
           ├── DamagedPicture        422  the format is known, the content is damaged
-          ├── Overloaded            429  as many requests as the service takes are already inside
+          ├── Overloaded            429  as many requests as the service takes are being served
           ├── OutOfTime             429  the time that the service allows is over before the request's turn came
           ├── HeadTooLarge          431  the request's headers are too large
           ├── InternalError         500  a mistake of ours
@@ -48,6 +49,10 @@ class BundleError(ServiceError):
 
 class EngineError(ServiceError):
     """An engine cannot run this bundle on this machine; the message says what to install or choose."""
+
+
+class BuildError(ServiceError):
+    """What a bundle is to be built of does not fit; the message says what."""
 
 
 class Problem(ServiceError):
@@ -193,7 +198,7 @@ class DamagedPicture(Problem):
 
 
 class Overloaded(Problem):
-    """As many requests as the service takes are already inside."""
+    """As many requests as the service takes are being served or wait."""
 
     status, name, title = 429, "overloaded", "The service is busy"
 

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service.model.engines.table import ENGINES, PRECISIONS
+from service.model.limits import PILLOW_MAX_PIXELS, Limits
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # A Spot machine has 30 s between its notice and its end: draining and the last request must fit.
 SPOT_NOTICE_SEC = 30
-
-# Pillow's own bound against decompression bombs (Image.MAX_IMAGE_PIXELS); a setting above it would have no effect.
-PILLOW_MAX_PIXELS = 89_478_485
 
 T = TypeVar("T")
 
@@ -30,7 +28,7 @@ class SettingError(ValueError):
     """Settings that cannot be used; the message has a line for each: its name, its value, what was expected."""
 
 
-class _Kind:
+class _SettingType:
     """How the text of an environment variable becomes a value, and how to say what was expected."""
 
     def __init__(self, parse: Callable[[str], Any], expected: str) -> None:
@@ -38,32 +36,32 @@ class _Kind:
         self.expected = expected
 
 
-def _integer(low: int, high: int) -> _Kind:
+def _integer(low: int, high: int) -> _SettingType:
     def parse(text: str) -> int:
         value = int(text)
         if not low <= value <= high:
             raise ValueError
         return value
 
-    return _Kind(parse, f"a whole number from {low} to {high}")
+    return _SettingType(parse, f"a whole number from {low} to {high}")
 
 
-def _one_of(*choices: str) -> _Kind:
+def _one_of(*choices: str) -> _SettingType:
     def parse(text: str) -> str:
         if text not in choices:
             raise ValueError
         return text
 
-    return _Kind(parse, "one of " + ", ".join(choices))
+    return _SettingType(parse, "one of " + ", ".join(choices))
 
 
-_TEXT = _Kind(str, "text")
-_PATH = _Kind(Path, "a path")
+_TEXT = _SettingType(str, "text")
+_PATH = _SettingType(Path, "a path")
 
 
-def _setting(default: T, kind: _Kind, text: str) -> T:
+def _setting(default: T, setting_type: _SettingType, text: str) -> T:
     # dataclasses.field() is typed as the default's type in this way, so that the annotations below stay honest.
-    value: Any = field(default=default, metadata={"kind": kind, "text": text})
+    value: Any = field(default=default, metadata={"type": setting_type, "text": text})
     result: T = value
     return result
 
@@ -112,12 +110,12 @@ class Settings:
     )
     max_files: int = _setting(16, _integer(1, 1000), "Most pictures in one request.")
     max_picture_pixels: int = _setting(
-        50_000_000,
+        Limits.max_pixels,
         _integer(1, PILLOW_MAX_PIXELS),
         "Largest picture, width times height as its header says: bounds time.",
     )
     max_decoded_pixels: int = _setting(
-        25_000_000,
+        Limits.max_decoded_pixels,
         _integer(1, PILLOW_MAX_PIXELS),
         "Most pixels that decoding may hold at once: bounds memory. Large baseline JPEGs are decoded at a reduced "
         "scale and stay below.",
@@ -144,11 +142,11 @@ class Settings:
             text = environment.get(name, "").strip()
             if not text:
                 continue
-            kind: _Kind = item.metadata["kind"]
+            setting_type: _SettingType = item.metadata["type"]
             try:
-                values[item.name] = kind.parse(text)
+                values[item.name] = setting_type.parse(text)
             except ValueError:
-                mistakes.append(f"{name}={text!r}: expected {kind.expected}")
+                mistakes.append(f"{name}={text!r}: expected {setting_type.expected}")
         settings = cls(**values)
         if not mistakes:
             mistakes = settings._contradictions()
@@ -157,20 +155,25 @@ class Settings:
         return settings
 
     def _contradictions(self) -> list[str]:
-        found = []
+        contradictions = []
         if self.drain_sec + self.request_timeout_sec >= SPOT_NOTICE_SEC:
-            found.append(
+            contradictions.append(
                 f"DRAIN_SEC={self.drain_sec} and REQUEST_TIMEOUT_SEC={self.request_timeout_sec}: expected a sum below "
                 f"{SPOT_NOTICE_SEC}, the notice in seconds that a Spot machine gets"
             )
         if self.engine != "auto" and self.precision != "auto":
             held = ENGINES[self.engine].networks
             if self.precision not in held:
-                found.append(
+                contradictions.append(
                     f"PRECISION={self.precision!r} with ENGINE={self.engine!r}: expected {' or '.join(held)} or auto, "
                     "it has no other network"
                 )
-        return found
+        return contradictions
+
+    @property
+    def limits(self) -> Limits:
+        """What one picture may cost."""
+        return Limits(self.max_picture_pixels, self.max_decoded_pixels)
 
     @property
     def bind_address(self) -> str:

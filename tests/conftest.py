@@ -247,7 +247,8 @@ def untrained_build(models: Path) -> tuple[bundle.Bundle, QuietReporter]:
     report = QuietReporter()
     with FileLock(models / "untrained.lock"):
         if not reported.exists():
-            from service.build.builder import Options, build
+            from service.build.builder import build
+            from service.build.options import Options
 
             build(Options(output=output, weights="untrained", torchscript=True), report)
             reported.write_text(json.dumps(vars(report)))

@@ -10,6 +10,7 @@ from loadtest.bench.clients import Call
 from service.model import bundle, images
 from service.model.classifier import BundleClassifier
 from service.model.engines import open_engine
+from service.model.limits import Limits
 from service.model.processors import available_cpus
 
 
@@ -28,7 +29,7 @@ class Ceiling:
         """Return as many callers as there are processors, each turning bytes into labels."""
 
         def call() -> int:
-            pixels = images.load(picture, self._classifier.geometry, images.Limits())
+            pixels = images.load(picture, self._classifier.geometry, Limits())
             self._classifier.top(self._classifier.classify(pixels, exclusive=self._cpus == 1), 3)
             return 200
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from service.model import images
+from service.model.limits import Limits
 
 
 def compare(data: bytes, rounds: int) -> dict[str, float]:
@@ -24,7 +25,7 @@ def compare(data: bytes, rounds: int) -> dict[str, float]:
         return cropped
 
     def scaled() -> images.Pixels:
-        return images.load(data, images.Geometry(), images.Limits())
+        return images.load(data, images.Geometry(), Limits())
 
     times: dict[str, list[float]] = {"full": [], "scaled": []}
     for _ in range(rounds):

@@ -100,12 +100,12 @@ def _receive(url: str, part: Path, size_bytes: int | None, progress: Progress | 
 
 
 def _verify(file: Path, url: str, digest: str, size_bytes: int | None) -> None:
-    size, found = file.stat().st_size, sha256(file)
-    if found.startswith(digest) and size_bytes in (None, size):
+    size, digest_of_file = file.stat().st_size, sha256(file)
+    if digest_of_file.startswith(digest) and size_bytes in (None, size):
         return
     file.unlink()
     raise Corrupt(
-        f"{url} gave {size} bytes with SHA-256 {found}, expected {digest}"
+        f"{url} gave {size} bytes with SHA-256 {digest_of_file}, expected {digest}"
         + (f" and {size_bytes} bytes" if size_bytes is not None else "")
         + ". The file was removed; try again, and if it happens again do not trust that source."
     )

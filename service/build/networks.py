@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from service.build.vision import torchvision
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50")
-
 # Of ImageNet's training set, for RGB scaled to 0..1; torchvision's presets hold the same values.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

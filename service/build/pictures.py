@@ -16,6 +16,7 @@ from PIL import Image
 
 from service.errors import Problem, ServiceError
 from service.model import images
+from service.model.limits import Limits
 
 CALIBRATION_COUNT = 300  # the usual number; NNCF's default too
 JUDGING_COUNT = 300
@@ -79,26 +80,26 @@ def from_folder(folder: Path, geometry: images.Geometry) -> PictureSet:
         raise PicturesError(f"{folder} is no folder; --calibration takes a folder of pictures")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     np.random.default_rng(_SEED).shuffle(files)
-    found: list[tuple[Path, images.Pixels]] = []
+    readable: list[tuple[Path, images.Pixels]] = []
     for file in files:
         try:
-            found.append((file, images.load(file.read_bytes(), geometry, images.Limits())))
+            readable.append((file, images.load(file.read_bytes(), geometry, Limits())))
         except Problem:
             continue  # a folder also holds other files
-        if len(found) == CALIBRATION_COUNT + JUDGING_COUNT:
+        if len(readable) == CALIBRATION_COUNT + JUDGING_COUNT:
             break
-    if len(found) < _MIN_FOLDER:
+    if len(readable) < _MIN_FOLDER:
         raise PicturesError(
-            f"{folder} holds {len(found)} pictures that can be read, at least {_MIN_FOLDER} are needed, better 600"
+            f"{folder} holds {len(readable)} pictures that can be read, at least {_MIN_FOLDER} are needed, better 600"
         )
-    half = len(found) // 2
+    half = len(readable) // 2
     return PictureSet(
-        calibration=np.stack([pixels for _, pixels in found[:half]]),
-        judging=np.stack([pixels for _, pixels in found[half:]]),
-        source=f"{len(found)} pictures of {folder.name}",
+        calibration=np.stack([pixels for _, pixels in readable[:half]]),
+        judging=np.stack([pixels for _, pixels in readable[half:]]),
+        source=f"{len(readable)} pictures of {folder.name}",
         samples=[
             (f"{number}.jpg", _jpeg(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")))
-            for number, (file, _) in enumerate(found[half : half + 4], 1)
+            for number, (file, _) in enumerate(readable[half : half + 4], 1)
         ],
     )
 

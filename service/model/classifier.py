@@ -17,7 +17,8 @@ from service.errors import EngineError
 from service.model import bundle as bundles
 from service.model.engines import open_engine
 from service.model.engines.base import Engine, Logits
-from service.model.images import Geometry, Limits, Pixels, load
+from service.model.images import Geometry, Pixels, load
+from service.model.limits import Limits
 from service.model.processors import available_cpus
 
 Probabilities = npt.NDArray[np.float32]  # [N, classes]
@@ -163,11 +164,11 @@ class BundleClassifier:
         answers = sample.answers[self._engine.precision]
         tolerance = self._bundle.manifest.tolerance[self._engine.precision] * max(recorded for _, recorded in answers)
         for index, recorded in answers:
-            found = float(probabilities[index])
+            given = float(probabilities[index])
             # Written so that NaN, which compares false to everything, fails.
-            if not abs(found - recorded) <= tolerance:
+            if not abs(given - recorded) <= tolerance:
                 raise EngineError(
-                    f"known-answer test failed: {sample.file} got probability {found:.4f} for class {index} "
+                    f"known-answer test failed: {sample.file} got probability {given:.4f} for class {index} "
                     f"({self._bundle.labels[index].en}), recorded {recorded:.4f} +- {tolerance:.4f}. The engine "
                     f"{self._engine.name} {self._engine.version} computes wrongly here; choose another with ENGINE."
                 )

@@ -29,6 +29,7 @@ from PIL import (
 )
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
+from service.model.limits import Limits
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -60,14 +61,18 @@ _ORIENTATIONS = {
 _EXIF_ORIENTATION_TAG = 0x0112
 
 # A picture of 25 million pixels takes up to 400 MB while it is decoded (WebP; others 100 to 220), so only two large
-# ones are decoded at a time; small ones pass.
+# ones are decoded at a time; small ones pass. Two on any machine: the container's memory (container/run.flags) is the
+# same on all.
 _LARGE_PIXELS = 4_000_000
 _large_decodes = threading.BoundedSemaphore(2)
 
-# Up to twice Image.MAX_IMAGE_PIXELS Pillow only warns of a decompression bomb; here that is a refusal too.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Pillow warns of damaged metadata in pictures that it reads all the same; a client must not be able to fill our log so.
-warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+
+def configure_warnings() -> None:
+    """Set the process's filters of warnings; called once by whoever reads strangers' pictures."""
+    # Up to twice Image.MAX_IMAGE_PIXELS Pillow only warns of a decompression bomb; here that is a refusal too.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    # Pillow warns of damaged metadata in pictures that it reads all the same; a client must not fill our log so.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,6 @@ class Geometry:
 
     resize: int = 256
     crop: int = 224
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one picture may cost: `max_pixels` by its header, `max_decoded_pixels` held while decoding."""
-
-    max_pixels: int = 50_000_000
-    max_decoded_pixels: int = 25_000_000
 
 
 def load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:

@@ -1,8 +1,8 @@
-"""Who may enter, and for how long: bounded work, a bounded queue, a deadline for each request.
+"""Admission control: bounded work, a bounded queue, a deadline for each request.
 
-Knows nothing of pictures and nothing of HTTP. A request takes a place when it arrives (or is refused at once, before
-its body is read), reads its body without holding a slot, then waits for a slot and does its work inside it. Refusing
-early is what keeps the accepted requests' latency where it was.
+Knows nothing of pictures and nothing of HTTP. A request is let in when it arrives (or is refused at once, before its
+body is read), reads its body without holding a slot, then waits for a slot and does its work while it holds it.
+Refusing early is what keeps the accepted requests' latency where it was.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class _Pressure:
 
 
 class Admission:
-    """The door: at most `slots` requests at work and `queue_size` further ones inside, with `max_bytes` in all.
+    """Lets in at most `slots` requests to work and `queue_size` further ones to wait, with `max_bytes` in all.
 
     Slots are handed on in the order of arrival at the queue. `spare` of them are more than there are processors.
 
-    A queue is there for the moments in which more arrive than usual. While there is always somebody else at the door it
+    A queue is there for the moments in which more arrive than usual. While somebody else always arrives it
     serves nobody and costs everybody its length in time, so under pressure it is kept as short as the processors allow.
     With r arrivals for each entry, a queue of k places is found empty about once in r^k times (the M/M/1 queue of
     finite size), so log(1 / idle share) / log(r) places will do, the spare slots among them: 2 at r = 10, 26 at 1.2.
@@ -84,7 +84,7 @@ class Admission:
         self,
         slots: int,
         queue_size: int,
-        max_bytes: int = 100_000_000,
+        max_bytes: int,
         spare: int = 0,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -94,7 +94,7 @@ class Admission:
         self.max_bytes = max_bytes
         self._clock = clock
         self._lock = threading.Lock()
-        self._inside = 0
+        self._in_flight = 0
         self._bytes = 0
         self._busy = 0
         self._waiting: deque[threading.Event] = deque()
@@ -103,8 +103,8 @@ class Admission:
 
     @property
     def in_flight(self) -> int:
-        """Return the number of requests inside: reading, waiting or at work."""
-        return self._inside
+        """Return the number of requests that are let in: reading, waiting or at work."""
+        return self._in_flight
 
     @property
     def queued(self) -> int:
@@ -124,14 +124,14 @@ class Admission:
     @property
     def full(self) -> bool:
         """Return whether a request would be refused just now, whatever its size."""
-        return self._inside >= self.capacity or self._queue_full()
+        return self._in_flight >= self.capacity or self._queue_full()
 
     def _queue_full(self) -> bool:
         return self._busy >= self.slots and len(self._waiting) >= self.queue_limit
 
     def retry_after_sec(self) -> int:
         """Return how long the present queue will take to empty, in whole seconds, at least 1."""
-        return max(1, math.ceil(self._inside * self._service_sec / self.slots))
+        return max(1, math.ceil(self._in_flight * self._service_sec / self.slots))
 
     def refusal(self, size_bytes: int) -> Overloaded | None:
         """Return why a request is refused, and count it as refused; None where it may try to enter."""
@@ -139,7 +139,7 @@ class Admission:
             return self._refusal(size_bytes)
 
     def _refusal(self, size_bytes: int) -> Overloaded | None:
-        if not self.full and (not self._inside or self._bytes + size_bytes <= self.max_bytes):
+        if not self.full and (not self._in_flight or self._bytes + size_bytes <= self.max_bytes):
             return None
         self._pressure.note(arrived=1, entered=0)
         return self._overloaded()
@@ -147,7 +147,7 @@ class Admission:
     def _overloaded(self) -> Overloaded:
         wait = self.retry_after_sec()
         return Overloaded(
-            f"{self._inside} requests with {self._bytes} bytes are being served or are waiting, which is all this "
+            f"{self._in_flight} requests with {self._bytes} bytes are being served or are waiting, which is all this "
             f"server takes. Try again in {wait} s.",
             wait,
         )
@@ -177,24 +177,24 @@ class Admission:
 
     @contextlib.contextmanager
     def enter(self, size_bytes: int = 0) -> Iterator[None]:
-        """Hold a place, and `size_bytes` of memory for the request's body, for the duration of the block.
+        """Be let in, with `size_bytes` of memory for the request's body, for the duration of the block.
 
         Whoever comes alone is let in with any size.
 
         Raises:
-            Overloaded: all places or all the memory is taken; nothing of the request was read.
+            Overloaded: as many as may are let in, or all the memory is taken; nothing of the request was read.
         """
         with self._lock:
             if (overloaded := self._refusal(size_bytes)) is not None:
                 raise overloaded
             self._pressure.note(arrived=1, entered=1)
-            self._inside += 1
+            self._in_flight += 1
             self._bytes += size_bytes
         try:
             yield
         finally:
             with self._lock:
-                self._inside -= 1
+                self._in_flight -= 1
                 self._bytes -= size_bytes
 
     @contextlib.contextmanager

@@ -74,7 +74,7 @@ class Metrics:
             registry=self.registry,
         )
         self.refused = Counter("classifier_refused", "Requests refused, by reason.", ["reason"], registry=self.registry)
-        self.in_flight = Gauge("classifier_in_flight", "Prediction requests inside.", registry=self.registry)
+        self.in_flight = Gauge("classifier_in_flight", "Prediction requests that are let in.", registry=self.registry)
         self.queued = Gauge(
             "classifier_queued", "Prediction requests that wait for a processor.", registry=self.registry
         )

@@ -308,7 +308,7 @@ class TestImage:
     def test_a_change_of_code_changes_one_layer(self, image: str, context: Path, tmp_path: Path) -> None:
         changed = tmp_path / "changed"
         shutil.copytree(context, changed)
-        with (changed / "service" / "cpus.py").open("a") as file:
+        with (changed / "service" / "model" / "processors.py").open("a") as file:
             file.write("\n# a change\n")
         assert build(changed, "classifier:changed", "--build-arg", "MODEL=local").returncode == 0
         before, after = (inspect(name)["RootFS"]["Layers"] for name in (image, "classifier:changed"))
@@ -322,7 +322,7 @@ class TestImage:
         # Another one in each run: the engine's cache remembers those of earlier ones.
         change = f"\n# a change, {uuid.uuid4()}\n"
         shutil.copytree(context, changed)
-        for name, again in (("web/api.py", False), ("bundle.py", True)):
+        for name, again in (("serve/http/predict.py", False), ("model/bundle.py", True)):
             with (changed / "service" / name).open("a") as file:
                 file.write(change)
             result = build(changed, "classifier:changed", "--build-arg", "MODEL=local", "--progress=plain")

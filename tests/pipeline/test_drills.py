@@ -23,6 +23,8 @@ from tests.pipeline.conftest import COMMIT, NEW, OLD, REGISTRY
 from tests.pipeline.scene import COMMITS, QUICK, fleet, leave_artifacts
 from tests.pipeline.world import World
 
+pytestmark = pytest.mark.slow
+
 THIRD = f"{REGISTRY}/classifier@sha256:{'c' * 64}"
 COMMITS[THIRD] = "d" * 40
 # A dead holder is known by its process on this machine; those of other machines by their silence.

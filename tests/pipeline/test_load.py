@@ -102,18 +102,21 @@ def real(folder: Path, bundle: Bundle, tmp_path: Path, own: str) -> tuple[int, s
     return result.returncode, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_a_real_load_test_says_what_was_missed(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     code, said = real(folder, tiny_bundle, tmp_path, 'goodput_per_sec = ">= 100000"\n')
     assert code == 1, said
     assert "goodput a second" in said
 
 
+@pytest.mark.slow
 def test_a_real_load_test_that_misses_latency_alone_says_so(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     code, said = real(folder, tiny_bundle, tmp_path, '\n[smoke.small]\np50_ms = "<= 0.001"\n')
     assert code == 3, said
     assert "p50" in said
 
 
+@pytest.mark.slow
 def test_a_candidate_that_does_not_answer_stops_the_build(folder: Path) -> None:
     result = run(CANDIDATE, folder, None, **SETTINGS)
     assert result.returncode == 2

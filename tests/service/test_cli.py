@@ -130,6 +130,7 @@ class TestErrors:
         assert "Usage:" in result.stderr
 
 
+@pytest.mark.slow
 class TestBuild:
     def test_official_is_never_substituted(self, tmp_path: Path) -> None:
         """The address leads nowhere here: through a proxy that is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,17 @@ class NcnnEngine:
         self._wide = _load(ncnn, weights, graph, threads)
         self._narrow = _load(ncnn, weights, graph, 1) if threads > 1 else self._wide
         self._idle: queue.LifoQueue[tuple[Any, Any]] = queue.LifoQueue()
+        # Each thread that calls the wide form gets helpers of its own for good (OpenMP's), as many as there are
+        # processors: on 64 of them 128 callers would start 8,000 threads. So one thread calls it, for all.
+        self._wide_caller = ThreadPoolExecutor(1, "ncnn-wide")
 
     def logits(self, pixels: npt.NDArray[np.uint8], *, exclusive: bool = True) -> Logits:
         """See Engine.logits; the pictures of a batch run one after the other."""
-        network = self._wide if exclusive else self._narrow
+        if exclusive and self.threads > 1:
+            return self._wide_caller.submit(self._logits, self._wide, pixels).result()
+        return self._logits(self._narrow, pixels)
+
+    def _logits(self, network: Any, pixels: npt.NDArray[np.uint8]) -> Logits:
         try:
             memory = self._idle.get_nowait()
         except queue.Empty:
@@ -56,10 +64,10 @@ class NcnnEngine:
         extractor.set_blob_allocator(blobs)
         extractor.set_workspace_allocator(workspace)
         extractor.input(INPUT, self._ncnn.Mat(values))
-        failed, found = extractor.extract(OUTPUT)
+        failed, logits = extractor.extract(OUTPUT)
         if failed:
             raise RuntimeError(f"ncnn could not run the network: error {failed}")
-        return np.array(found, np.float32)  # a copy: the pool's memory goes to the next run
+        return np.array(logits, np.float32)  # a copy: the pool's memory goes to the next run
 
 
 def _load(ncnn: Any, weights: Path, graph: Path, threads: int) -> Any:

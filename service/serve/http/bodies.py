@@ -114,8 +114,8 @@ def _from_form(max_files: int) -> list[Picture]:
     files = [part for name in _FIELDS for part in request.files.getlist(name)]
     if not files:
         names = sorted({*request.files.keys(), *request.form.keys()})
-        found = f"It has: {', '.join(names[:10])}." if names else "It is empty."
-        raise MissingFile(f"The form has no file part named file (or image). {found}")
+        parts = f"It has: {', '.join(names[:10])}." if names else "It is empty."
+        raise MissingFile(f"The form has no file part named file (or image). {parts}")
     if len(files) > max_files:
         raise TooManyFiles(
             f"The form holds {len(files)} pictures, more than the {max_files} that are accepted at once."

@@ -16,5 +16,5 @@ def attach(app: Flask, services: Services) -> None:
 
 def services(app: Flask | None = None) -> Services:
     """Return the services of `app`, of the one that handles the current request where it is None."""
-    found: Services = (app or current_app).extensions[_EXTENSION]
-    return found
+    attached: Services = (app or current_app).extensions[_EXTENSION]
+    return attached

@@ -14,6 +14,10 @@ from service.serve.interface import DEFAULT_TOP_K, HEALTHZ, METRICS, PREDICT, RE
 _MEDIA_TYPES = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 
 
+# Of the problems that a client may be told, these are not of an address that is there.
+_OF_OTHER_ADDRESSES = (errors.NotFound, errors.MethodNotAllowed)
+
+
 def problem_classes() -> list[type[errors.Problem]]:
     """List every problem that a client may be told, by status."""
     return sorted(errors.Problem.__subclasses__(), key=lambda problem: (problem.status, problem.name))
@@ -52,17 +56,6 @@ def _predict() -> dict[str, Any]:
         "properties": {"file": {"type": "array", "items": binary}},
         "required": ["file"],
     }
-    answers = [
-        errors.EmptyBody,
-        errors.BodyTimeout,
-        errors.DeadlineExceeded,
-        errors.TooManyBytes,
-        errors.UnsupportedFormat,
-        errors.DamagedPicture,
-        errors.Overloaded,
-        errors.OutOfTime,
-        errors.NotReady,
-    ]
     return {
         "summary": "Classify a picture, or several.",
         "parameters": [
@@ -103,7 +96,7 @@ def _predict() -> dict[str, Any]:
                     }
                 },
             },
-            **_problem_responses(answers),
+            **_problem_responses([problem for problem in problem_classes() if problem not in _OF_OTHER_ADDRESSES]),
         },
     }
 

@@ -73,10 +73,9 @@ class _Prediction:
 
     def _probabilities(self, picture: bytes) -> Probabilities:
         settings, admission = self.services.settings, self.services.admission
-        limits = images.Limits(settings.max_picture_pixels, settings.max_decoded_pixels)
         began = time.perf_counter()
         admission.check(self.deadline, "decoding")
-        pixels = images.load(picture, self.classifier.geometry, limits)
+        pixels = images.load(picture, self.classifier.geometry, settings.limits)
         began = self.timing.add("decode", began)
         admission.check(self.deadline, "inference")
         probabilities = self.classifier.classify(pixels, exclusive=admission.in_flight == 1)

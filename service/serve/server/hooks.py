@@ -42,5 +42,5 @@ def attach(app: Any, hooks: ServerHooks) -> None:
 
 def hooks_of(app: Any) -> ServerHooks | None:
     """Return the hooks of what a worker serves; None where it is not loaded yet."""
-    found: ServerHooks | None = getattr(app, "extensions", {}).get(_EXTENSION)
-    return found
+    hooks: ServerHooks | None = getattr(app, "extensions", {}).get(_EXTENSION)
+    return hooks

@@ -14,7 +14,8 @@ from loadtest.errors import LoadTestError
 from loadtest.plan import mix, pictures
 from loadtest.plan.bodies import PICTURES_AT_ONCE, Bodies
 from service.errors import Problem
-from service.model.images import Geometry, Limits, load
+from service.model.images import Geometry, load
+from service.model.limits import Limits
 from tests.conftest import encode, photo
 
 

@@ -14,18 +14,21 @@ import pytest
 
 from service.build import builder as building
 from service.build import pictures
-from service.build.builder import BuildError, Options, build
+from service.build.builder import build
 from service.build.digits import load as load_digits
 from service.build.digits import steps, train
 from service.build.export import to_ncnn, to_onnx
 from service.build.networks import PixelNetwork, make
-from service.errors import EngineError, ServiceError
+from service.build.options import Options
+from service.errors import BuildError, EngineError, ServiceError
 from service.model import engines
 from service.model.bundle import Bundle
 from service.model.engines.ncnn import NcnnEngine
 from service.model.engines.openvino import OpenVINOEngine
 from service.model.images import Geometry
 from tests.conftest import REPOSITORY, QuietReporter, encode, photo
+
+pytestmark = pytest.mark.slow
 
 DigitsBuild = tuple[Bundle, str]
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from service.build import labels, weights
-from service.build.networks import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, PixelNetwork, fingerprint, make
+from service.build.networks import IMAGENET_MEAN, IMAGENET_STD, PixelNetwork, fingerprint, make
+from service.build.options import ARCHITECTURES
 from service.build.vision import torchvision
 
 

@@ -11,7 +11,8 @@ from service.model.bundle import Bundle, Sample
 from service.model.classifier import BundleClassifier, softmax
 from service.model.engines import open_engine
 from service.model.engines.table import ENGINES
-from service.model.images import Limits, load
+from service.model.images import load
+from service.model.limits import Limits
 
 
 def opened(bundle: Bundle, engine: str = "openvino", precision: str = "auto") -> BundleClassifier:

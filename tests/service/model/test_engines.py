@@ -16,7 +16,8 @@ from service.model.bundle import Bundle
 from service.model.classifier import softmax
 from service.model.engines import check_available, choose, networks, open_engine
 from service.model.engines.table import ENGINES
-from service.model.images import Geometry, Limits, load
+from service.model.images import Geometry, load
+from service.model.limits import Limits
 from tests.conftest import photo_file
 
 PHOTOS = ("china.jpg", "flower.jpg", "chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg", "retina.jpg")

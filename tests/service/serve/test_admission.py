@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -34,7 +35,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_deadline_runs_out_on_its_clock() -> None:
     clock = FakeClock()
-    admission, deadline = Admission(slots=1, queue_size=0, clock=clock), Deadline(2, clock)
+    admission, deadline = Admission(slots=1, queue_size=0, max_bytes=100_000_000, clock=clock), Deadline(2, clock)
     clock.now += 1.5
     assert deadline.remaining_sec() == pytest.approx(0.5)
     admission.check(deadline, "decoding")
@@ -47,7 +48,10 @@ def test_a_deadline_runs_out_on_its_clock() -> None:
 def test_whose_limit_it_was_is_told() -> None:
     """The client's own is no refusal: to come back later would not help, to allow more would."""
     clock = FakeClock()
-    admission, deadline = Admission(slots=1, queue_size=0, clock=clock), Deadline(0.25, clock, header="X-Time")
+    admission, deadline = (
+        Admission(slots=1, queue_size=0, max_bytes=100_000_000, clock=clock),
+        Deadline(0.25, clock, header="X-Time"),
+    )
     clock.now += 1
     with pytest.raises(
         DeadlineExceeded, match=r"The 250 ms of the request's own X-Time were over before decoding\. Allow more"
@@ -57,7 +61,7 @@ def test_whose_limit_it_was_is_told() -> None:
 
 
 def test_as_many_enter_as_there_are_slots_and_places_in_the_queue() -> None:
-    admission = Admission(slots=1, queue_size=1)
+    admission = Admission(slots=1, queue_size=1, max_bytes=100_000_000)
     with admission.enter(), admission.enter():
         assert admission.in_flight == 2
         with pytest.raises(Overloaded), admission.enter():
@@ -80,7 +84,7 @@ def test_large_bodies_fill_the_house_before_the_places_are_taken() -> None:
 
 
 def test_a_place_is_given_back_when_the_request_fails() -> None:
-    admission = Admission(slots=1, queue_size=0)
+    admission = Admission(slots=1, queue_size=0, max_bytes=100_000_000)
     with pytest.raises(ZeroDivisionError), admission.enter(), admission.slot(Deadline(1)):
         raise ZeroDivisionError
     with admission.enter(), admission.slot(Deadline(1)):
@@ -90,7 +94,7 @@ def test_a_place_is_given_back_when_the_request_fails() -> None:
 def test_retry_after_follows_the_present_service_time() -> None:
     """Ten requests of 2 s on one slot: who is refused at the door or out of time is told 20 s, in whole seconds."""
     clock = FakeClock()
-    admission = Admission(slots=1, queue_size=9, clock=clock)
+    admission = Admission(slots=1, queue_size=9, max_bytes=100_000_000, clock=clock)
     for _ in range(200):
         with admission.slot(Deadline(10, clock)):
             clock.now += 2
@@ -105,11 +109,11 @@ def test_retry_after_follows_the_present_service_time() -> None:
 
 
 def test_retry_after_is_never_below_a_second() -> None:
-    assert Admission(slots=8, queue_size=0).retry_after_sec() == 1
+    assert Admission(slots=8, queue_size=0, max_bytes=100_000_000).retry_after_sec() == 1
 
 
 def test_slots_are_handed_on_in_the_order_of_arrival() -> None:
-    admission = Admission(slots=1, queue_size=5)
+    admission = Admission(slots=1, queue_size=5, max_bytes=100_000_000)
     order: list[int] = []
 
     def work(number: int) -> None:
@@ -127,7 +131,7 @@ def test_slots_are_handed_on_in_the_order_of_arrival() -> None:
 
 
 def test_never_more_at_work_than_slots() -> None:
-    admission = Admission(slots=2, queue_size=50)
+    admission = Admission(slots=2, queue_size=50, max_bytes=100_000_000)
     lock, now, most = threading.Lock(), 0, 0
 
     def work() -> None:
@@ -150,7 +154,7 @@ def test_never_more_at_work_than_slots() -> None:
 
 
 def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
-    admission = Admission(slots=1, queue_size=1)
+    admission = Admission(slots=1, queue_size=1, max_bytes=100_000_000)
     with admission.slot(Deadline(10)):
         with pytest.raises(OutOfTime, match="before its turn came"), admission.slot(Deadline(0.05)):
             pass
@@ -160,34 +164,33 @@ def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
 
 
 def keep_full(admission: Admission, clock: FakeClock, arrivals: int, entries: int, seconds: float = 5) -> None:
-    """Let `arrivals` come in each hundredth of a second, of which `entries` are let in and leave at once."""
-    for _ in range(int(100 * seconds)):
-        clock.now += 0.01
-        for _ in range(entries):
+    """Have `arrivals` each hundredth of a second, of which `entries` are let in, one by one, through the last place."""
+    with contextlib.ExitStack() as others:
+        for _ in range(admission.capacity - 1):
+            others.enter_context(admission.enter())
+        clock.now += 10  # by now it is forgotten when these came
+        for _ in range(int(100 * seconds)):
+            clock.now += 0.01
+            for _ in range(entries - 1):
+                with admission.enter():
+                    pass
             with admission.enter():
-                pass
-        places = [admission.enter() for _ in range(admission.capacity)]
-        admission._pressure.note(arrived=-len(places), entered=-len(places))  # these are the test's, not the load's
-        for place in places:
-            place.__enter__()
-        for _ in range(arrivals - entries):
-            assert admission.refusal(1) is not None
-        for place in places:
-            place.__exit__(None, None, None)
+                for _ in range(arrivals - entries):
+                    assert admission.refusal(1) is not None
 
 
 @pytest.mark.parametrize(("arrivals", "entries", "limit"), [(10, 1, 0), (2, 1, 5), (4, 3, 15), (6, 5, 20), (1, 1, 20)])
 def test_under_pressure_the_queue_is_kept_short(arrivals: int, entries: int, limit: int) -> None:
     """At ten arrivals for each entry the spare slots are queue enough; without refusals all places may be used."""
     clock = FakeClock()
-    admission = Admission(slots=4, queue_size=20, spare=2, clock=clock)
+    admission = Admission(slots=4, queue_size=20, max_bytes=100_000_000, spare=2, clock=clock)
     keep_full(admission, clock, arrivals, entries)
     assert admission.queue_limit == pytest.approx(limit, abs=1)
 
 
 def test_pressure_is_forgotten_after_some_seconds_of_quiet() -> None:
     clock = FakeClock()
-    admission = Admission(slots=4, queue_size=20, spare=2, clock=clock)
+    admission = Admission(slots=4, queue_size=20, max_bytes=100_000_000, spare=2, clock=clock)
     keep_full(admission, clock, 10, 1)
     clock.now += 10
     assert admission.queue_limit == 20
@@ -195,7 +198,7 @@ def test_pressure_is_forgotten_after_some_seconds_of_quiet() -> None:
 
 def test_a_single_refusal_is_no_pressure() -> None:
     """A burst that fills the house once must find a whole queue again."""
-    admission = Admission(slots=4, queue_size=20, spare=2, clock=FakeClock())
+    admission = Admission(slots=4, queue_size=20, max_bytes=100_000_000, spare=2, clock=FakeClock())
     places = [admission.enter() for _ in range(24)]
     for place in places:
         place.__enter__()
@@ -205,7 +208,7 @@ def test_a_single_refusal_is_no_pressure() -> None:
 
 def test_who_finds_the_queue_filled_up_meanwhile_is_refused_before_any_work() -> None:
     clock = FakeClock()
-    admission = Admission(slots=1, queue_size=5, spare=1, clock=clock)
+    admission = Admission(slots=1, queue_size=5, max_bytes=100_000_000, spare=1, clock=clock)
     keep_full(admission, clock, 1000, 1)
     with admission.slot(Deadline(10)):
         with pytest.raises(Overloaded), admission.slot(Deadline(10)):

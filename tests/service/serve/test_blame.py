@@ -18,6 +18,8 @@ from tests.conftest import encode, multipart
 from tests.server import Answer, Server, running
 from tests.service.serve.sockets import Parts, Sending, connect, post, receive, request
 
+pytestmark = pytest.mark.slow
+
 HUGE = encode(Image.new("RGB", (5000, 5000), (1, 2, 3)), "PNG")  # some 70 KB, of as many pixels as are accepted
 PICTURE = encode(Image.new("RGB", (64, 48), (255, 0, 0)), "PNG")
 TOO_MANY_PIXELS = encode(Image.new("1", (9000, 9000)), "PNG")

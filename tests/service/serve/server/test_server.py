@@ -97,6 +97,7 @@ def hostile_files(shared_data: Path) -> list[Path]:
     return sorted(file for file in (shared_data / "odd").rglob("*") if file.is_file())
 
 
+@pytest.mark.slow
 def test_hostile_files_get_an_answer_and_do_no_harm(server: Server, green: bytes, shared_data: Path) -> None:
     """Every file: 2xx or 4xx, within 2 s, well-formed; and the server still classifies afterwards."""
     files = hostile_files(shared_data)
@@ -124,6 +125,8 @@ MALFORMED = {
 }
 
 
+# What begins as HTTP reaches the route.
+ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
 # What begins as HTTP reaches the route.
 ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
 PROBLEMS = {
@@ -154,6 +157,7 @@ def test_what_is_no_http_is_answered_with_4xx_in_the_common_form(server: Server,
     assert [item["status"] for item in server.lines() if item.get("request_id") == identifier] == [status]
 
 
+@pytest.mark.slow
 def test_a_client_that_stops_sending_is_told_and_holds_no_thread(
     tiny_bundle: Bundle, tmp_path: Path, green: bytes
 ) -> None:
@@ -182,6 +186,7 @@ def test_a_client_that_stops_sending_is_told_and_holds_no_thread(
         assert_classifies(server, green)
 
 
+@pytest.mark.slow
 def test_overload_loses_nothing_and_probes_live(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """Forty clients at a server that takes four: every request gets one well-formed answer, 200 or 429."""
     picture = encode(photo().resize((3000, 2000)), "PNG")
@@ -210,6 +215,7 @@ def test_overload_loses_nothing_and_probes_live(tiny_bundle: Bundle, tmp_path: P
         assert server.request("GET", "/readyz").status == 200
 
 
+@pytest.mark.slow
 def test_a_lame_duck_says_no_serves_on_finishes_and_exits_with_0(
     tiny_bundle: Bundle, tmp_path: Path, green: bytes
 ) -> None:

@@ -1,0 +1,92 @@
+"""The command line of building: `python -m service build`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from service.build.options import ARCHITECTURES, Options, reusable
+from service.build.reporter import Step
+from service.console import EXIT_MODEL, fail, model_errors
+
+
+class ClickReporter:
+    """Progress bars on standard error; one line each where that is no terminal."""
+
+    def say(self, message: str) -> None:
+        """See Reporter.say."""
+        click.echo(message, err=True)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Step]:
+        """See Reporter.progress."""
+        with click.progressbar(length=total, label=f"{label:<32}", file=sys.stderr) as bar:
+
+            def step(count: int = 1, total: int | None = None) -> None:
+                if total is not None:
+                    bar.length = total
+                bar.update(count)
+
+            yield step
+
+
+@click.command()
+@click.option(
+    "--weights",
+    default="official",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="official (torchvision's, downloaded once), digits (a small stand-in, trained here), untrained (full size, "
+    "for measuring speed), auto (official or, where it cannot be reached, digits), or a checkpoint of your own.",
+)
+@click.option("--arch", default="resnet18", show_default=True, type=click.Choice(ARCHITECTURES))
+@click.option("--output", type=click.Path(path_type=Path), help="Where the bundle goes. [default: models/ARCH]")
+@click.option(
+    "--input-size", type=click.IntRange(32, 1024), help="Side of the input in pixels. [default: the weights']"
+)
+@click.option("--torchscript", is_flag=True, help="Also write network.ts, for ENGINE=torch.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="A folder of your own pictures, half for calibrating INT8 and half for judging it.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Your classes' names, one a line (a tab before Chinese).",
+)
+@click.option("--reuse", is_flag=True, help="Keep a bundle that is there already and was built from the same weights.")
+def build(
+    weights: str,
+    arch: str,
+    output: Path | None,
+    input_size: int | None,
+    torchscript: bool,
+    calibration: Path | None,
+    labels: Path | None,
+    reuse: bool,
+) -> None:
+    """Build a model bundle: weights, ONNX in FP32 and INT8, accuracy gate, samples."""
+    options = Options(
+        output=output or Path("models") / arch,
+        weights=weights,
+        architecture=arch,
+        input_size=input_size,
+        torchscript=torchscript,
+        calibration=calibration,
+        labels=labels,
+    )
+    if reuse and (there := reusable(options)):
+        click.echo(f"Using {there.path} ({there.manifest.weights.name}); without --reuse it is built again.", err=True)
+        return
+    try:
+        from service.build.builder import build as build_bundle
+    except ImportError as error:
+        fail(EXIT_MODEL, f"Building needs PyTorch and more ({error}): pip install -r requirements/modeling.txt")
+    with model_errors():
+        made = build_bundle(options, ClickReporter())
+        click.echo(f"{made.path}: {made.manifest.weights.name} {made.manifest.architecture}, SHA-256 {made.sha256}")

@@ -1,0 +1,31 @@
+"""What the commands share: exit codes, and how a mistake becomes one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NoReturn
+
+import click
+
+from service.errors import ServiceError
+
+EXIT_PICTURE = 1
+EXIT_USAGE = 2
+EXIT_MODEL = 3
+EXIT_INTERRUPTED = 130
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """End the command with a line on standard error."""
+    click.echo(f"Error: {message}", err=True)
+    raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def model_errors() -> Iterator[None]:
+    """End the command with EXIT_MODEL where the block raises a ServiceError."""
+    try:
+        yield
+    except ServiceError as error:
+        fail(EXIT_MODEL, str(error))
