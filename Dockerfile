@@ -38,7 +38,7 @@ FROM requirements AS modeling
 RUN --mount=type=secret,id=ca \
     if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; export PIP_FIND_LINKS=/build; \
     /tools/bin/pip install --no-deps --require-hashes -r serve.txt \
-    && /tools/bin/pip install --no-deps -r modeling.txt \
+    && /tools/bin/pip install --no-deps --require-hashes -r modeling.txt \
     && /tools/bin/pip install --retries 0 --timeout 15 -r torch.txt
 
 # The same service with all of that, for comparison only (loadtest/bench/image_sizes.py).

@@ -128,7 +128,7 @@ clean:  ## Remove the virtual environment and the models
 # needs installed, so that only its own two packages are looked for on its own index (once, without retries).
 $(VENV)/run.stamp: $(VENV)/pyvenv.cfg requirements/serve.txt requirements/modeling.txt requirements/torch.txt
 	$(PIP) install --no-deps --require-hashes -r requirements/serve.txt
-	$(PIP) install --no-deps -r requirements/modeling.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/modeling.txt
 	$(PIP) install --retries 0 --timeout 15 -r requirements/torch.txt
 	@touch $@
 
@@ -138,18 +138,18 @@ $(VENV)/pyvenv.cfg:
 
 # Deploying needs Pulumi only, no PyTorch.
 $(VENV)/infra.stamp: $(VENV)/pyvenv.cfg requirements/infra.txt
-	$(PIP) install --no-deps -r requirements/infra.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/infra.txt
 	@touch $@
 
 # The pipeline deploys and tests what it deployed.
 $(VENV)/pipeline.stamp: $(VENV)/infra.stamp requirements/pipeline.txt requirements/loadtest.txt
-	$(PIP) install --no-deps -r requirements/pipeline.txt -r requirements/loadtest.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/pipeline.txt -r requirements/loadtest.txt
 	@touch $@
 
 $(VENV)/loadtest.stamp: $(VENV)/run.stamp requirements/loadtest.txt
-	$(PIP) install --no-deps -r requirements/loadtest.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/loadtest.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/loadtest.stamp $(VENV)/pipeline.stamp requirements/dev.txt
-	$(PIP) install --no-deps -r requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -11,14 +11,19 @@ import re
 # The name in Pulumi.yaml.
 PULUMI_PROJECT = "own-cloud-classifier"
 
-# A project's id. Ids of a domain (example.com:name) are refused: no bucket can be named for them.
+# A project's id: the one rule, wherever a project is named. Ids of a domain (example.com:name) are refused: no bucket
+# can be named for them.
 PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
 # The machines' account is named classifier-STACK, in at most 30 characters.
 STACK = re.compile(r"[a-z]([a-z0-9-]{0,17}[a-z0-9])?")
+# A repository of images, HOST/PROJECT/REPOSITORY.
+REGISTRY = re.compile(rf"[a-z0-9.:-]+/{PROJECT.pattern}/[a-z0-9._-]+")
 # An image by digest; the registry is what the machines may read.
-IMAGE = re.compile(r"(?P<registry>[a-z0-9.:-]+/[a-z0-9.:-]+/[a-z0-9._-]+)/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
+IMAGE = re.compile(rf"(?P<registry>{REGISTRY.pattern})/[a-z0-9._/-]+@sha256:[0-9a-f]{{64}}")
+# The system that machines boot.
+MACHINE_IMAGE = re.compile(rf"projects/{PROJECT.pattern}/global/images/(family/)?[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 
 # Where a build admits itself in Cloud Armor while it tests: behind Google's preconfigured rules, which would otherwise
 # not be asked, and before the allowlist's throttling, which would refuse a load test.

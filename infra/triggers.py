@@ -1,4 +1,7 @@
-"""When Cloud Build builds: for pushes to the branch that is deployed, for pull requests to it, and by the calendar."""
+"""When Cloud Build builds: for pushes to the branch that is deployed, for pull requests to it, and by the calendar.
+
+A push that changes documents alone is tested and not deployed; one that changes both is tested twice, at the same time.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from infra.settings import Settings
 FILE = "cloudbuild.yaml"
 # For what is done without a new image.
 FLEET_FILE = "cloudbuild-fleet.yaml"
+# For what changes no image and no machine, and is under test.
+DOCS_FILE = "cloudbuild-docs.yaml"
+DOCS = ("docs/**", "**/*.md")
 # What builds do by themselves, at which hours (UTC): new machines for the same image, with the system's newest release,
 # and a look at what was changed by hand.
 SCHEDULE = {"renew": "0 4 1,15 * *", "drift": "0 3 * * *"}
@@ -50,17 +56,31 @@ class Triggers(pulumi.ComponentResource):
             opts=self._child(),
         )
         branch = f"^{settings.branch}$"
+        where = {"_STACK": settings.stack, "_REGION": settings.region}
         self._trigger(
             "pipeline",
             deployer,
-            {"_ACTION": "deploy", "_REPOSITORY": settings.name},
+            {**where, "_ACTION": "deploy", "_REPOSITORY": settings.name, "_ACCOUNT": names.deployer(settings.stack)},
             gcp.cloudbuild.TriggerArgs(
                 filename=FILE,
                 repository_event_config=gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
                     repository=repository.id, push=gcp.cloudbuild.TriggerRepositoryEventConfigPushArgs(branch=branch)
                 ),
-                # A text changes no image and no machine. Pull requests of texts are built: texts are under test.
-                ignored_files=["docs/**", "**/*.md"],
+                # The next trigger's.
+                ignored_files=list(DOCS),
+                include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
+            ),
+        )
+        self._trigger(
+            "docs",
+            previewer,
+            {"_ACCOUNT": names.previewer(settings.stack)},
+            gcp.cloudbuild.TriggerArgs(
+                filename=DOCS_FILE,
+                repository_event_config=gcp.cloudbuild.TriggerRepositoryEventConfigArgs(
+                    repository=repository.id, push=gcp.cloudbuild.TriggerRepositoryEventConfigPushArgs(branch=branch)
+                ),
+                included_files=list(DOCS),
                 include_build_logs="INCLUDE_BUILD_LOGS_WITH_STATUS",
             ),
         )
@@ -68,7 +88,9 @@ class Triggers(pulumi.ComponentResource):
             "preview",
             previewer,
             {
+                **where,
                 "_ACTION": "preview",
+                "_ACCOUNT": names.previewer(settings.stack),
                 "_REPOSITORY": names.pull_request_repository(settings.stack),
                 "_COMMENT_SECRET": settings.comment_secret,
             },
@@ -87,7 +109,8 @@ class Triggers(pulumi.ComponentResource):
         )
         if settings.maintenance:
             for action, cron in SCHEDULE.items():
-                self._by_the_calendar(action, cron, deployer, repository.id)
+                given = {**where, "_ACTION": action, "_ACCOUNT": names.deployer(settings.stack)}
+                self._by_the_calendar(action, cron, deployer, given, repository.id)
         self.ids = [trigger.trigger_id for trigger in self._triggers]
         self.register_outputs({})
 
@@ -134,17 +157,10 @@ class Triggers(pulumi.ComponentResource):
     ) -> None:
         """Register a trigger; `event` says when it builds what."""
         settings = self._settings
-        account_id = (names.previewer if substitutions["_ACTION"] == "preview" else names.deployer)(settings.stack)
         event.location = settings.builds_in
         event.description = f"{name} of the stack {settings.stack}"
         event.service_account = account
-        given = {
-            "_STACK": settings.stack,
-            "_REGION": settings.region,
-            "_ACCOUNT": account_id,
-            "_MIRROR": f"{settings.mirror_address}/" if settings.mirror else "",
-            **substitutions,
-        }
+        given = {"_MIRROR": f"{settings.mirror_address}/" if settings.mirror else "", **substitutions}
         event.substitutions = {key: value for key, value in given.items() if value}
         trigger = gcp.cloudbuild.Trigger(f"{settings.name}-{name}", event, opts=self._child())
         self._triggers.append(trigger)
@@ -154,6 +170,7 @@ class Triggers(pulumi.ComponentResource):
         action: str,
         cron: str,
         account: pulumi.Input[str],
+        substitutions: dict[str, str],
         repository: pulumi.Input[str],
     ) -> None:
         """Start a build by a message that Cloud Scheduler sends: nobody needs the right to start builds for it."""
@@ -162,7 +179,7 @@ class Triggers(pulumi.ComponentResource):
         self._trigger(
             action,
             account,
-            {"_ACTION": action},
+            substitutions,
             gcp.cloudbuild.TriggerArgs(
                 pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=topic.id),
                 source_to_build=gcp.cloudbuild.TriggerSourceToBuildArgs(

@@ -1,6 +1,7 @@
-"""What `python -m loadtest run` and `rate` have in common: pictures, the service, the consent, the driver, the verdict.
+"""Everything that stands ready for a test: the service, the pictures, the consent, the plan runner; then the verdict.
 
-Imported only by those commands: Locust, at its import, replaces parts of the standard library for the whole process.
+Imported only by the commands that send: Locust, at its import, replaces parts of the standard library for the whole
+process.
 """
 
 from __future__ import annotations
@@ -16,49 +17,35 @@ import click
 import locust  # before what imports ssl: it replaces the standard library's sockets
 
 from loadtest.errors import LoadTestError
-from loadtest.judge import results
+from loadtest.judge import results, saved
 from loadtest.judge.targets import Target
-from loadtest.measure import access, local, machine
+from loadtest.measure import local_service, machine
+from loadtest.measure.distributed import MasterPlanRunner
+from loadtest.measure.endpoint import Endpoint, endpoint
 from loadtest.measure.progress import Progress
-from loadtest.measure.runner import Driver, MasterDriver, Sent, driving
+from loadtest.measure.runner import PlanRunner, Sent, connected
+from loadtest.measure.service import Service
 from loadtest.measure.session import Plan, Session
+from loadtest.options import Options
 from loadtest.plan import mix, pictures
 from loadtest.plan.bodies import Bodies
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.schedule import Scenario
 from loadtest.show import report, summary
 
 _READY_LIMIT_SEC = 60.0
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line says about any test."""
-
-    host: str | None  # None starts the service of this checkout
-    mix: str
-    folder: Path | None
-    output: Path
-    insecure: bool
-    connect_to: str | None
-    yes: bool
-    seed: int
-    workers: int
-    bind: str
-    port: int
-    quiet: bool
-
-
 @dataclass
-class Bench:
+class Rig:
     """Everything that stands ready for a test."""
 
     options: Options
-    target: access.Target
-    service: access.Service
+    endpoint: Endpoint
+    service: Service
     version: dict[str, Any]
     stock: pictures.Stock
     mix: Mapping[str, int]
-    driver: Driver
+    plan_runner: PlanRunner
     progress: Progress
 
     def plan(self, scenario: Scenario) -> Plan:
@@ -72,8 +59,8 @@ class Bench:
             process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
         return results.Conditions(
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            host="the service of this checkout" if self.options.host is None else self.target.name,
-            local=self.target.local,
+            host="the service of this checkout" if self.options.host is None else self.endpoint.name,
+            local=self.endpoint.local,
             service=self.version,
             process=process,
             machine=machine.describe(),
@@ -91,14 +78,27 @@ class Bench:
 
     def process(self) -> dict[str, float]:
         """Return what the service's process has used so far, where it runs on this machine."""
-        return self.service.process() if self.target.local else {}
+        return self.service.process() if self.endpoint.local else {}
+
+    def report(
+        self, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
+    ) -> dict[str, Any]:
+        """Write the report of a run, print its summary, and return its result."""
+        conditions = self.conditions(sent, process_before, target_file)
+        run = results.build(sent.plan, sent.records, sent.seconds, targets, conditions)
+        output = self.options.output
+        saved.save(run, output)
+        report.save(run, output)
+        click.echo(summary.terminal(run.result))
+        click.echo(f"\n  {output / saved.HTML}  (also {saved.PNG}, {saved.JSON}, {saved.JUNIT}, {saved.REQUESTS})")
+        return run.result
 
 
 @contextlib.contextmanager
-def bench(options: Options, what: str | None) -> Iterator[Bench]:
+def prepared(options: Options, load: str | None) -> Iterator[Rig]:
     """Set everything up, in the order in which mistakes are cheapest; take it down whatever happens.
 
-    `what` says what the service will get, for those who are asked whether they want that; None for what is harmless.
+    `load` says what the service will get, for those who are asked whether they want that; None for what is harmless.
 
     Raises:
         LoadTestError: something is missing or wrong, or consent was not given.
@@ -108,46 +108,23 @@ def bench(options: Options, what: str | None) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         if options.host is None:
             progress.say("Starting the service of this checkout")
-            target = access.target(stack.enter_context(local.serving(options.output)))
+            where = endpoint(stack.enter_context(local_service.serving(options.output)))
         else:
-            target = access.target(options.host, options.insecure, options.connect_to)
-        service = access.Service(target)
+            where = endpoint(options.host, options.insecure, options.connect_to)
+        service = Service(where)
         stock = _pictures(options, wanted, progress)
         bodies = Bodies(stock, options.seed)
-        dealt = {kind: share for kind, share in wanted.items() if kind in bodies.kinds}
-        if missing := [kind for kind in wanted if kind not in dealt]:
-            if options.mix != "typical" or not dealt:
-                raise LoadTestError(
-                    f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}."
-                )
-            progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
+        sendable = _sendable(options, wanted, bodies, progress)
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
-        _ask(options, target, what)
-        session = Session(target.url, bodies, target.headers, target.insecure, target.connect_to)
+        _obtain_consent(options, where, load)
+        session = Session(where.url, bodies, where.headers, where.insecure, where.connect_to)
         if options.workers:
             progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
-            driver: Driver = MasterDriver(session, progress, options.bind, options.port, options.workers)
+            plan_runner: PlanRunner = MasterPlanRunner(session, progress, options.bind, options.port, options.workers)
         else:
-            driver = Driver(session, progress)
-        stack.enter_context(driving(driver))
-        yield Bench(options, target, service, version, stock, dealt, driver, progress)
-
-
-def report_on(
-    found: Bench, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
-) -> dict[str, Any]:
-    """Write the report of a run, print its summary, and return its result."""
-    run = results.build(
-        sent.plan, sent.rows, sent.seconds, targets, found.conditions(sent, process_before, target_file)
-    )
-    output = found.options.output
-    results.save(run, output)
-    report.save(run, output)
-    click.echo(summary.terminal(run.result))
-    click.echo(
-        f"\n  {output / results.HTML}  (also {results.PNG}, {results.JSON}, {results.JUNIT}, {results.REQUESTS})"
-    )
-    return run.result
+            plan_runner = PlanRunner(session, progress)
+        stack.enter_context(connected(plan_runner))
+        yield Rig(options, where, service, version, stock, sendable, plan_runner, progress)
 
 
 def _short(file: Path) -> str:
@@ -155,17 +132,31 @@ def _short(file: Path) -> str:
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else file.name
 
 
-def _pictures(options: Options, wanted: Mapping[str, int], progress: Progress) -> pictures.Stock:
+def _pictures(options: Options, wanted: mix.Mix, progress: Progress) -> pictures.Stock:
     if options.folder:
         return pictures.from_folder(options.folder, progress.say)
     return pictures.generate(set(wanted), options.seed)
 
 
-def _ask(options: Options, target: access.Target, what: str | None) -> None:
+def _sendable(options: Options, wanted: mix.Mix, bodies: Bodies, progress: Progress) -> dict[str, int]:
+    """Return the part of the mix that the pictures are enough for; only the usual mix may lose some.
+
+    Raises:
+        LoadTestError: a mix that was asked for by name needs other pictures.
+    """
+    sendable = {request_kind: share for request_kind, share in wanted.items() if request_kind in bodies.request_kinds}
+    if missing := [request_kind for request_kind in wanted if request_kind not in sendable]:
+        if options.mix != "typical" or not sendable:
+            raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
+        progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
+    return sendable
+
+
+def _obtain_consent(options: Options, where: Endpoint, load: str | None) -> None:
     """Ask for consent where a test is more than a smoke and goes to another machine."""
-    if target.local or what is None or options.yes:
+    if where.local or load is None or options.yes:
         return
-    question = f"{target.name} will get {what}. Go on?"
+    question = f"{where.name} will get {load}. Go on?"
     try:
         consent = click.confirm(question, err=True)
     except click.Abort as error:

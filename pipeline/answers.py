@@ -24,6 +24,9 @@ from pipeline.errors import StepFailed, log, main
 
 # What one step leaves for the next lies here.
 ARTIFACTS = Path(".pipeline")
+# Of the recorded probability, by precision, for an image whose manifest does not say: one of a commit before
+# 2026-11-27, to which a rollback may go.
+_EARLIER_TOLERANCE = {"fp32": 0.02, "int8": 0.25}
 _TIMEOUT_SEC = 30
 
 
@@ -106,8 +109,9 @@ def check(service: Service, commit: str = "") -> int:
     if commit and version["commit"] != commit:
         raise StepFailed(f"{service.url} runs commit {version['commit']}, not {commit}: something else answers there.")
     precision = version["model"]["precision"]
+    tolerance = manifest.get("tolerance", _EARLIER_TOLERANCE)[precision]
     for sample in manifest["samples"]:
-        _compare(service, sample["file"], sample["answers"][precision], manifest["tolerance"][precision])
+        _compare(service, sample["file"], sample["answers"][precision], tolerance)
     status, _, problem = service.ask("/predict", b"no picture")
     if status != 415 or not (problem or {}).get("detail"):
         raise StepFailed(f"{service.url} answers {status} to what is no picture, where 415 with a reason is expected.")

@@ -41,6 +41,12 @@ def location(stack: str) -> StackLocation:
     where = StackLocation(str(config.get("gcp:project") or ""), str(config.get("gcp:region") or ""))
     if not (where.project and where.region):
         raise StepFailed(f"{file} does not say gcp:project and gcp:region: {remedy}")
+    # The bucket with the state is named for the project, before the program can judge its settings.
+    if not names.PROJECT.fullmatch(where.project):
+        raise StepFailed(
+            f"{file} is for the project {where.project!r}: expected a project's id such as my-project-123, without a "
+            "domain. Nothing was changed."
+        )
     return where
 
 

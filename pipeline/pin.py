@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline import registries
 from pipeline.errors import StepFailed, log, main
 
-FILES = ("cloudbuild.yaml", "cloudbuild-fleet.yaml", "Dockerfile")
+FILES = ("cloudbuild.yaml", "cloudbuild-docs.yaml", "cloudbuild-fleet.yaml", "Dockerfile")
 _IMAGE = re.compile(
     r"(?P<name>(?:[a-z0-9.-]+:\d+/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
     r"(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra import names
 from pipeline import commands, images
 from pipeline.answers import ARTIFACTS
 from pipeline.errors import StepFailed, log, main
@@ -112,6 +113,11 @@ def _docker() -> str:
 def _main() -> None:
     if len(sys.argv) != 3:
         raise StepFailed("expected an image by digest and a repository, HOST/PROJECT/REPOSITORY.")
+    if not names.REGISTRY.fullmatch(sys.argv[2]):
+        raise StepFailed(
+            f"the repository is {sys.argv[2]!r}: expected HOST/PROJECT/REPOSITORY, the project by its id. Nothing was "
+            "deployed."
+        )
     promote(sys.argv[1], sys.argv[2])
 
 

@@ -4,15 +4,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CUSTOM_COMPILE_COMMAND="make requirements"
 # PyTorch has its own file, because its CPU wheels come from its own index; openvino-telemetry is left out on purpose.
-flags=(--quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+flags=(--quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
        --unsafe-package openvino-telemetry --unsafe-package torch --unsafe-package torchvision)
 # ncnn names requests, tqdm and portalocker for its model zoo, which nothing here imports; requests names the others.
 serve=()
 for package in requests tqdm portalocker certifi charset-normalizer idna urllib3; do
   serve+=(--unsafe-package "$package")
 done
-pip-compile "${flags[@]}" "${serve[@]}" "$@" --generate-hashes --extra serve -o requirements/serve.txt pyproject.toml
-pip-compile "${flags[@]}" "$@" --generate-hashes --extra image -o requirements/image.txt pyproject.toml
+pip-compile "${flags[@]}" "${serve[@]}" "$@" --extra serve -o requirements/serve.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" --extra image -o requirements/image.txt pyproject.toml
 # Before modeling.txt: Pulumi wants an older protobuf than onnx does, and both are in a developer's environment.
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra infra -o requirements/infra.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/infra.txt --extra modeling \
@@ -25,4 +25,4 @@ pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modelin
   -c requirements/infra.txt -c requirements/loadtest.txt -c requirements/pipeline.txt --extra dev \
   -o requirements/dev.txt pyproject.toml
 # pip-compile warns of the packages that are left out on purpose.
-sed -i '/^# WARNING/,$d' requirements/serve.txt
+sed -i '/^# WARNING/,$d' requirements/serve.txt requirements/modeling.txt

@@ -33,7 +33,7 @@ def machine(settings: Settings) -> Iterator[str]:
     if not found.takes(settings.disk_type):
         other = "pd-balanced" if settings.disk_type.startswith("hyperdisk") else "hyperdisk-balanced"
         yield f"diskType {settings.disk_type!r} does not fit machineType {found.name!r}: write {other}."
-    if not settings.machine_image.startswith("projects/"):
+    if not names.MACHINE_IMAGE.fullmatch(settings.machine_image):
         yield f"machineImage is {settings.machine_image!r}: expected projects/PROJECT/global/images/family/FAMILY."
 
 

@@ -6,6 +6,7 @@ interrupted.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -28,23 +29,40 @@ EXIT_INTERRUPTED = 130
     "--output", default="reports", show_default=True, type=click.Path(path_type=Path), help="Where it is saved."
 )
 @click.option("--memory", "requests", type=click.IntRange(2000), help="Instead: memory over so many mixed requests.")
-def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None) -> None:
+@click.option(
+    "--goals",
+    "saved",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Instead: the goals of a saved bench.json, as a Markdown table.",
+)
+def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None, saved: Path | None) -> None:
     """Measure this service beside what people run instead: a table, a plot, and the goals."""
+    if saved:
+        click.echo(_goals_table(saved))
+        return
     try:
         from loadtest.bench import command
     except ImportError as error:
         click.echo(f"Error: Measuring needs more packages ({error}): make bench installs them", err=True)
         raise SystemExit(EXIT_MODEL) from None
-    say = _say
     try:
-        path = bundle or command.untrained(say)
+        path = bundle or command.untrained(_say)
         if requests:
-            click.echo(command.memory(path, requests, output, say))
+            click.echo(command.memory(path, requests, output, _say))
         else:
-            click.echo(command.everything(path, rounds, output, say))
+            click.echo(command.everything(path, rounds, output, _say))
     except command.ERRORS as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(EXIT_MODEL) from None
+
+
+def _goals_table(file: Path) -> str:
+    from loadtest.bench import report
+
+    try:
+        return report.goals_table(json.loads(file.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError):
+        raise click.BadParameter(f"{file} is no saved benchmark.", param_hint="--goals") from None
 
 
 def _say(message: str) -> None:

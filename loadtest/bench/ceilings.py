@@ -20,9 +20,9 @@ class Ceiling:
     def __init__(self, path: Path, precision: str) -> None:
         self.precision = precision
         self._cpus = available_cpus()
-        found = bundle.read(path)
-        self._engine = open_engine(found, "auto", precision, self._cpus)
-        self._classifier = BundleClassifier(found, self._engine)
+        model_bundle = bundle.read(path)
+        self._engine = open_engine(model_bundle, "auto", precision, self._cpus)
+        self._classifier = BundleClassifier(model_bundle, self._engine)
         self._classifier.check()
 
     def loop(self, picture: bytes) -> list[Call]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from loadtest.bench import memory_growth, pictures, report
+from loadtest.bench import goals, memory_growth, pictures, report
 from loadtest.bench.contenders import OURS, contenders
+from loadtest.bench.result import Result
 from loadtest.bench.run import Schedule, run
 from loadtest.bench.servers import Server
 from loadtest.measure import machine
@@ -50,16 +50,16 @@ def everything(path: Path, rounds: int, output: Path, say: Callable[[str], None]
     return report.table(result)
 
 
-def save(result: dict[str, Any], output: Path) -> None:
+def save(result: Result, output: Path) -> None:
     """Write JSON, PNG and HTML."""
     output.mkdir(parents=True, exist_ok=True)
-    _write(output / "bench.json", {**result, "goals": report.goals(result)})
+    _write(output / "bench.json", {**result, "goals": goals.verdicts(result)})
     (output / "bench.png").write_bytes(report.plot(result))
     (output / "bench.html").write_text(report.page(result), "utf-8")
 
 
 def memory(path: Path, requests: int, output: Path, say: Callable[[str], None]) -> str:
-    """Measure the memory over many requests, save it, return the finding in words."""
+    """Measure the memory over many requests, save it, return it in words."""
     server = Server(next(item for item in contenders(path) if item.name == OURS))
     try:
         server.wait_until_ready(pictures.make()["small"])
@@ -74,5 +74,5 @@ def memory(path: Path, requests: int, output: Path, say: Callable[[str], None]) 
     )
 
 
-def _write(file: Path, document: dict[str, Any]) -> None:
+def _write(file: Path, document: Mapping[str, object]) -> None:
     file.write_text(json.dumps(document, indent=1) + "\n", "utf-8")

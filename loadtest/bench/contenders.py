@@ -1,4 +1,4 @@
-"""Who is compared, a row each: ours with every engine, the plain service of tutorials, and peers that are installed."""
+"""Who is compared: ours with every engine, the plain service of tutorials, and peers that are installed."""
 
 from __future__ import annotations
 

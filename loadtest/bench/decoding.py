@@ -9,11 +9,12 @@ import time
 import numpy as np
 from PIL import Image
 
+from loadtest.bench.result import Decoding
 from service.model import images
 from service.model.limits import Limits
 
 
-def compare(data: bytes, rounds: int) -> dict[str, float]:
+def compare(data: bytes, rounds: int) -> Decoding:
     """Compare both on one file: median milliseconds, their ratio, and the mean difference in grey levels."""
     from loadtest.bench.vision import torchvision
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import Any
 
 from loadtest.bench.contenders import OURS, OURS_FP32, PLAIN
+from loadtest.bench.result import GoalVerdict, Overload, Result
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,28 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Return whether the figure is on the right side of the limit; NaN is on neither."""
+        """Return whether the value is on the right side of the limit; NaN is on neither."""
         return self.measured <= self.limit if self.at_most else self.measured >= self.limit
 
+    @property
+    def verdict(self) -> str:
+        """Return "met" or "MISSED"."""
+        return "met" if self.met else "MISSED"
+
+    @property
+    def condition(self) -> str:
+        """Return what was wanted, such as ">= 3.3"."""
+        return f"{'<=' if self.at_most else '>='} {self.limit:.3g}"
+
     def __str__(self) -> str:
-        sign = "<=" if self.at_most else ">="
-        verdict = "met   " if self.met else "MISSED"
-        measured = f"{self.measured:.3g} {self.unit}".rstrip()
-        return f"{verdict}  {self.name}: {measured} (goal {sign} {self.limit:.3g})"
+        return f"{self.verdict:<6}  {self.name}: {self.measured_in_words()} (goal {self.condition})"
+
+    def measured_in_words(self) -> str:
+        """Return what was measured, in three digits, with its unit."""
+        return f"{self.measured:.3g} {self.unit}".rstrip()
 
 
-def check(result: dict[str, Any]) -> list[Goal]:
+def check(result: Result) -> list[Goal]:
     """Return every goal with what a run measured; ratios are medians over its rounds."""
     rates, latencies, over = result["rates"], result["latencies_ms"], result["overload"]
 
@@ -61,6 +72,14 @@ def check(result: dict[str, Any]) -> list[Goal]:
     ]
 
 
-def _lost(over: dict[str, Any]) -> int:
+def verdicts(result: Result) -> list[GoalVerdict]:
+    """Return every goal, what was measured and whether it was met, ready for JSON."""
+    return [
+        {"name": goal.name, "measured": goal.measured, "goal": goal.limit, "at_most": goal.at_most, "met": goal.met}
+        for goal in check(result)
+    ]
+
+
+def _lost(over: Overload) -> int:
     """Count what was answered neither with labels nor with 429, and whether a process was replaced."""
     return int(sum(over["other"].values())) + (not over["workers_kept"])

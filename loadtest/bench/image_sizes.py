@@ -91,13 +91,13 @@ def main(image: str, plain: str) -> None:
     bundle = Path("models/resnet18").resolve()
     plain_options = ("--volume", f"{bundle}:/build/models/resnet18:ro", "--env", "ENGINE=torch")
     plain_command = ("/tools/bin/python", "-m", "service", "serve")
-    figures: dict[str, list[tuple[float, float]]] = {image: [], plain: []}
+    starts: dict[str, list[tuple[float, float]]] = {image: [], plain: []}
     for _ in range(RUNS):
-        figures[image].append(start(image))
-        figures[plain].append(start(plain, *plain_options, command=plain_command))
+        starts[image].append(start(image))
+        starts[plain].append(start(plain, *plain_options, command=plain_command))
     print(f"{'':<24}{'compressed':>12}{'unpacked':>12}{'to ready':>12}{'memory':>12}")
     for name in (image, plain):
-        seconds, memory = (statistics.median(values) for values in zip(*figures[name], strict=True))
+        seconds, memory = (statistics.median(values) for values in zip(*starts[name], strict=True))
         print(
             f"{name:<24}{compressed_bytes(name) / 1e6:>9.0f} MB{unpacked_bytes(name) / 1e6:>9.0f} MB"
             f"{seconds:>10.1f} s{memory:>9.0f} MB",

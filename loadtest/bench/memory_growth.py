@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from loadtest.bench.clients import Connection, closed_loop
 from loadtest.bench.pictures import encode, photograph
+from loadtest.bench.result import MemoryGrowth
 from loadtest.bench.servers import Server
 
 WARM_UP = 1000
@@ -25,10 +25,10 @@ def pictures() -> list[bytes]:
     for index in range(40):
         width = int(np.exp(rng.uniform(np.log(48), np.log(1600))))
         picture = photo.resize((width, max(1, width * 3 // 4)))
-        kind = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")[index % 8]
-        if index % 11 == 5 and kind == "PNG":
+        format_name = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")[index % 8]
+        if index % 11 == 5 and format_name == "PNG":
             picture.putalpha(128)
-        made.append(encode(picture, kind))
+        made.append(encode(picture, format_name))
     made += [encode(photo.resize((4000, 3000)), "JPEG"), made[0][:500], b"not a picture"]
     return made
 
@@ -50,8 +50,8 @@ class _Mixed:
 
 def measure(
     server: Server, requests: int, say: Callable[[str], None], warm_up: int = WARM_UP, slice_sec: float = 1.0
-) -> dict[str, Any]:
-    """Send `requests` mixed pictures, `slice_sec` at a time; returns the memory after `warm_up` and along the way, in MB."""
+) -> MemoryGrowth:
+    """Send `requests` mixed pictures, `slice_sec` at a time, and return the memory along the way."""
     order = itertools.cycle(pictures())
     callers = [_Mixed(server.port, order) for _ in range(_CLIENTS)]
     sent = 0
@@ -61,9 +61,9 @@ def measure(
         nonlocal sent
         goal = sent + count
         while sent < goal:
-            outcome = closed_loop(callers, slice_sec)
-            sent += outcome.count
-            for status, values in outcome.latencies.items():
+            samples = closed_loop(callers, slice_sec)
+            sent += samples.count
+            for status, values in samples.latencies.items():
                 statuses[status] = statuses.get(status, 0) + len(values)
 
     send(warm_up)

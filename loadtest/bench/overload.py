@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
-from loadtest.bench.clients import Outcome, open_loop
+from loadtest.bench.clients import Samples
+from loadtest.bench.open_loop import open_loop
+from loadtest.bench.result import Overload
 from loadtest.bench.servers import Server
 
 RATED_SHARE = 0.7
@@ -18,8 +19,8 @@ FACTOR = 10
 _PROBE_INTERVAL_SEC = 0.1
 
 
-def measure(server: Server, picture: bytes, max_per_sec: float, seconds: float) -> dict[str, Any]:
-    """Run the rated load, then ten times that, each for `seconds`; returns the figures by name."""
+def measure(server: Server, picture: bytes, max_per_sec: float, seconds: float) -> Overload:
+    """Run the rated load, then ten times that, each for `seconds`; returns what came of both."""
     rated_per_sec = RATED_SHARE * max_per_sec
     pids = server.pids()
     rated = open_loop(server.port, picture, rated_per_sec, seconds)
@@ -47,8 +48,8 @@ def measure(server: Server, picture: bytes, max_per_sec: float, seconds: float) 
     }
 
 
-def _others(outcome: Outcome) -> dict[str, int]:
-    return {str(status): len(values) for status, values in outcome.latencies.items() if status not in (200, 429)}
+def _others(samples: Samples) -> dict[str, int]:
+    return {str(status): len(values) for status, values in samples.latencies.items() if status not in (200, 429)}
 
 
 def _probe(server: Server, seconds: list[float], done: threading.Event) -> None:

@@ -43,8 +43,8 @@ def create_app() -> Flask:
         with torch.no_grad():
             probabilities = network(transform(picture)[None])[0].softmax(0)
         values, indices = probabilities.topk(3)
-        found = zip(values.tolist(), indices.tolist(), strict=True)
-        return jsonify({"predictions": [{"label": labels[i], "index": i, "probability": p} for p, i in found]})
+        likeliest = zip(values.tolist(), indices.tolist(), strict=True)
+        return jsonify({"predictions": [{"label": labels[i], "index": i, "probability": p} for p, i in likeliest]})
 
     return app
 

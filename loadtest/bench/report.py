@@ -7,13 +7,13 @@ import html
 import io
 import statistics
 from collections.abc import Iterable
-from typing import Any
 
 from loadtest.bench.goals import check
+from loadtest.bench.result import Decoding, Overload, Result
 from loadtest.measure import machine
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: Result) -> str:
     """Return everything as text."""
     where, clients = result["machine"], result["clients"]
     lines = [
@@ -24,10 +24,10 @@ def table(result: dict[str, Any]) -> str:
     for name, cases in result["rates"].items():
         lines.append(f"{name:<34}" + "".join(f"{_median(cases.get(f'small {count}')):>8}" for count in clients))
     lines += ["", f"{'milliseconds':<34}{'small':>8}{'12 MP':>8}{'PNG':>8}{'16: p50':>10}{'p95':>8}{'p99':>8}"]
-    for name, cases in result["latencies_ms"].items():
-        if "small 1" in cases:
-            lone = "".join(f"{_quantile(cases[f'{kind} 1'], 0):>8}" for kind in ("small", "large", "png"))
-            busy = "".join(f"{_quantile(cases['small 16'], index):>{8 if index else 10}}" for index in range(3))
+    for name, latencies in result["latencies_ms"].items():
+        if "small 1" in latencies:
+            lone = "".join(f"{_quantile(latencies[f'{picture} 1'], 0):>8}" for picture in ("small", "large", "png"))
+            busy = "".join(f"{_quantile(latencies['small 16'], index):>{8 if index else 10}}" for index in range(3))
             lines.append(f"{name:<34}{lone}{busy}")
     lines += ["", f"{'':<34}{'start':>8}{'memory':>10}"]
     for name, seconds in result["start_sec"].items():
@@ -36,15 +36,16 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every goal, what was measured and whether it was met, ready for JSON."""
-    return [
-        {"name": goal.name, "measured": goal.measured, "goal": goal.limit, "at_most": goal.at_most, "met": goal.met}
-        for goal in check(result)
+def goals_table(result: Result) -> str:
+    """Return every goal, what was measured and the verdict as a Markdown table."""
+    lines = ["| goal | measured | wanted | |", "|---|---|---|---|"]
+    lines += [
+        f"| {goal.name} | {goal.measured_in_words()} | {goal.condition} | {goal.verdict} |" for goal in check(result)
     ]
+    return "\n".join(lines)
 
 
-def _overload(over: dict[str, Any]) -> str:
+def _overload(over: Overload) -> str:
     workers = "kept" if over["workers_kept"] else "LOST"
     return (
         f"Overload: rated {over['rated_per_sec']:.0f} a second with p99 {over['rated_p99_ms']:.0f} ms. Offered "
@@ -54,7 +55,7 @@ def _overload(over: dict[str, Any]) -> str:
     )
 
 
-def _decoding(times: dict[str, float]) -> str:
+def _decoding(times: Decoding) -> str:
     return (
         f"12 megapixels: torchvision's preset {times['full_ms']:.0f} ms, scaled decoding {times['scaled_ms']:.0f} ms, "
         f"{times['ratio']:.1f} times faster, {times['difference']:.2f} grey levels of mean difference"
@@ -69,7 +70,7 @@ def _quantile(rounds: list[list[float]], index: int) -> str:
     return f"{statistics.median(quantiles[index] for quantiles in rounds):.1f}"
 
 
-def plot(result: dict[str, Any]) -> bytes:
+def plot(result: Result) -> bytes:
     """Return the plot as PNG: throughput by clients, and latency against throughput."""
     import matplotlib as mpl
 
@@ -113,7 +114,7 @@ def plot(result: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def page(result: dict[str, Any]) -> str:
+def page(result: Result) -> str:
     """Return one self-contained HTML page."""
     picture = base64.b64encode(plot(result)).decode()
     return (

@@ -1,17 +1,17 @@
-"""The whole measurement: every contender started, all measured in turn, round by round, and the figures by name."""
+"""The whole measurement: every contender started, all measured in turn, round by round, and the result put together."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from loadtest.bench import decoding, overload, pictures
 from loadtest.bench.ceilings import Ceiling
-from loadtest.bench.clients import Outcome, closed_loop
+from loadtest.bench.clients import Samples, closed_loop
 from loadtest.bench.contenders import OURS, Contender, contenders
+from loadtest.bench.result import Case, Latencies, Rates, Refusals, Result
 from loadtest.bench.servers import Server
 from loadtest.measure import machine
 
@@ -30,55 +30,83 @@ class Schedule:
     overload_sec: float = 20.0
 
 
-def run(bundle: Path, schedule: Schedule, say: Say, those: Sequence[Contender] | None = None) -> dict[str, Any]:
+@dataclass
+class _Measured:
+    """What the rounds brought so far."""
+
+    rates: Rates = field(default_factory=dict)
+    latencies_ms: Latencies = field(default_factory=dict)
+    refused: Refusals = field(default_factory=dict)
+
+    def add(self, name: str, case: Case, samples: Samples) -> None:
+        """Note a round of a contender or a ceiling."""
+        self.rates.setdefault(name, {}).setdefault(case, []).append(samples.rate())
+        quantiles = [round(1000 * samples.quantile(q), 3) for q in (0.5, 0.95, 0.99)]
+        self.latencies_ms.setdefault(name, {}).setdefault(case, []).append(quantiles)
+        others = samples.count - len(samples.latencies.get(200, ()))
+        self.refused.setdefault(name, {}).setdefault(case, []).append(others)
+
+
+def run(
+    bundle: Path,
+    schedule: Schedule,
+    say: Say,
+    selected: Sequence[Contender] | None = None,
+    photograph_size: tuple[int, int] = pictures.LARGE,
+) -> Result:
     """Measure contenders with the networks of `bundle`.
 
     Args:
         bundle: with both precisions and TorchScript.
         schedule: how long and how often.
         say: takes a line for each step.
-        those: who is measured; all who can be started here where it is None.
-
-    Returns:
-        Everything that was measured, ready for JSON.
+        selected: who is measured; all who can be started here where it is None.
+        photograph_size: of the large JPEG, in pixels; what a run is compared by has 12 megapixels.
     """
-    those = contenders(bundle) if those is None else those
-    sent = pictures.make()
-    result: dict[str, Any] = {
-        "machine": machine.describe(),
-        "packages": machine.packages(),
-        "rounds": schedule.rounds,
-        "clients": list(schedule.clients),
-        "picture_bytes": {name: len(data) for name, data in sent.items()},
-        "bundle": str(bundle),
-        "colours": {contender.name: contender.colour for contender in those},
-    }
+    selected = contenders(bundle) if selected is None else selected
+    where = machine.describe()
+    sent = pictures.make(photograph_size)
+    measured = _Measured()
     servers: list[Server] = []
     try:
-        result["start_sec"] = start(those, sent["small"], servers, say, schedule)
-        result["models"] = {server.name: server.model() for server in servers}
+        start_sec = start(selected, sent["small"], servers, say, schedule)
+        models = {server.name: server.model() for server in servers}
         ceilings = [Ceiling(bundle, precision) for precision in ("int8", "fp32")]
-        result["rates"], result["latencies_ms"], result["refused"] = {}, {}, {}
         for number in range(schedule.rounds):
             say(
                 f"Round {number + 1} of {schedule.rounds}: {len(servers)} servers, {len(schedule.clients)} numbers of "
                 "clients, 3 pictures"
             )
-            _round(result, servers, ceilings, sent, schedule)
-        result["memory_mb"] = {server.name: server.memory_mb() for server in servers}
+            _round(measured, servers, ceilings, sent, schedule)
+        memory_mb = {server.name: server.memory_mb() for server in servers}
         ours = next(server for server in servers if server.name == OURS)
         say(f"Overload: {OURS} at {overload.FACTOR} times its rated load")
-        most = statistics.median(result["rates"][OURS]["small 16"])
-        result["overload"] = overload.measure(ours, sent["small"], most, schedule.overload_sec)
+        max_per_sec = statistics.median(measured.rates[OURS]["small 16"])
+        overloaded = overload.measure(ours, sent["small"], max_per_sec, schedule.overload_sec)
     finally:
         for server in servers:
             server.stop()
-    result["decoding"] = decoding.compare(sent["large"], 3 * schedule.rounds)
-    return result
+    return {
+        "machine": where,
+        "packages": machine.packages(),
+        "rounds": schedule.rounds,
+        "clients": list(schedule.clients),
+        "picture_bytes": {name: len(data) for name, data in sent.items()},
+        "bundle": str(bundle),
+        "colours": {contender.name: contender.colour for contender in selected},
+        "start_sec": start_sec,
+        "models": models,
+        "rates": measured.rates,
+        "latencies_ms": measured.latencies_ms,
+        "refused": measured.refused,
+        "memory_mb": memory_mb,
+        "overload": overloaded,
+        "decoding": decoding.compare(sent["large"], 3 * schedule.rounds),
+    }
 
 
 def start(
-    those: Sequence[Contender], picture: bytes, servers: list[Server], say: Say, schedule: Schedule
+    selected: Sequence[Contender], picture: bytes, servers: list[Server], say: Say, schedule: Schedule
 ) -> dict[str, float]:
     """Start everyone several times, the last time for good and into `servers`; returns the median seconds by name.
 
@@ -88,7 +116,7 @@ def start(
         RuntimeError: one that needs nothing else does not start.
     """
     medians = {}
-    for contender in those:
+    for contender in selected:
         say(f"Starting {contender.name}, {schedule.starts} times")
         try:
             seconds = [_start(contender, picture, servers) for _ in range(schedule.starts)]
@@ -115,32 +143,24 @@ def _start(contender: Contender, picture: bytes, servers: list[Server]) -> float
 
 
 def _round(
-    result: dict[str, Any], servers: list[Server], ceilings: list[Ceiling], sent: dict[str, bytes], schedule: Schedule
+    measured: _Measured, servers: list[Server], ceilings: list[Ceiling], sent: dict[str, bytes], schedule: Schedule
 ) -> None:
     seconds = schedule.round_sec
     for clients in schedule.clients:
         for server in servers:
-            _record(result, server.name, f"small {clients}", _load(server, sent["small"], clients, seconds))
+            measured.add(server.name, f"small {clients}", _load(server, sent["small"], clients, seconds))
     for name in ("large", "png"):
         for server in servers:
-            _record(result, server.name, f"{name} 1", _load(server, sent[name], 1, seconds))
+            measured.add(server.name, f"{name} 1", _load(server, sent[name], 1, seconds))
     for ceiling in ceilings:
-        _record(result, f"loop {ceiling.precision}", "small 16", closed_loop(ceiling.loop(sent["small"]), seconds))
-        _record(result, f"engine {ceiling.precision}", "small 16", closed_loop(ceiling.engine(), seconds))
+        measured.add(f"loop {ceiling.precision}", "small 16", closed_loop(ceiling.loop(sent["small"]), seconds))
+        measured.add(f"engine {ceiling.precision}", "small 16", closed_loop(ceiling.engine(), seconds))
 
 
-def _load(server: Server, picture: bytes, clients: int, seconds: float) -> Outcome:
+def _load(server: Server, picture: bytes, clients: int, seconds: float) -> Samples:
     connections = server.connections(picture, clients)
     try:
         return closed_loop(connections, seconds)
     finally:
         for connection in connections:
             connection.close()
-
-
-def _record(result: dict[str, Any], name: str, case: str, outcome: Outcome) -> None:
-    result["rates"].setdefault(name, {}).setdefault(case, []).append(outcome.rate())
-    quantiles = [round(1000 * outcome.quantile(q), 3) for q in (0.5, 0.95, 0.99)]
-    result["latencies_ms"].setdefault(name, {}).setdefault(case, []).append(quantiles)
-    others = outcome.count - len(outcome.latencies.get(200, ()))
-    result["refused"].setdefault(name, {}).setdefault(case, []).append(others)

@@ -75,8 +75,8 @@ class Server:
     def model(self) -> dict[str, Any] | None:
         """Return what /version says of the model, None for servers that have no such page."""
         status, body = self.get("/version")
-        found: dict[str, Any] | None = json.loads(body)["model"] if status == 200 else None
-        return found
+        model: dict[str, Any] | None = json.loads(body)["model"] if status == 200 else None
+        return model
 
     def connections(self, picture: bytes, count: int) -> list[Connection]:
         """Return clients that each send `picture` over a connection of their own."""
@@ -84,15 +84,15 @@ class Server:
 
     def pids(self) -> list[int]:
         """List the server's processes."""
-        found, todo = [], [self._process.pid]
+        pids, todo = [], [self._process.pid]
         while todo:
             pid = todo.pop()
-            found.append(pid)
+            pids.append(pid)
             try:
                 todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
             except OSError:
                 continue  # it ended, or this system has no /proc
-        return found
+        return pids
 
     def memory_mb(self) -> float:
         """Return the proportional set size of all its processes in MB; NaN where /proc does not tell."""

@@ -1,6 +1,6 @@
-"""Requests become figures: percentiles, ratios, goodput, the knee. Pure functions of the records.
+"""Records become metrics: percentiles, ratios, goodput, the knee. Pure functions of the records.
 
-A figure is rounded once, here, to the digits that are printed everywhere: what is printed is what is tested.
+A metric is rounded once, here, to the digits that are printed everywhere: what is printed is what is tested.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from loadtest.measure.answers import Outcome
 from loadtest.measure.percentiles import interval, percentile
-from loadtest.measure.records import Rows, kind_number
-from loadtest.plan.mix import BAD, KINDS
-from loadtest.plan.scenarios import Scenario
+from loadtest.measure.records import Records, request_kind_number
+from loadtest.plan.mix import BAD, REQUEST_KINDS
+from loadtest.plan.schedule import Scenario
 
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 _CURVE = tuple(range(101))  # percentiles that are kept to draw the distribution of a saved run
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """What came of some requests. Percentiles are of pictures that were classified, whatever the others took."""
 
     seconds: float
@@ -48,25 +48,25 @@ class Figures:
     goodput_per_sec: float | None
 
     def value(self, metric: str) -> float | None:
-        """Return the figure that a target names; None where nothing was sent."""
-        found: float | None = getattr(self, metric)
-        return found
+        """Return the metric that a target names; None where nothing was sent."""
+        value: float | None = getattr(self, metric)
+        return value
 
 
-def compute(rows: Rows, scenario: Scenario, phase: int | None = None, kind: str | None = None) -> Figures:
-    """Return the figures of a phase (of all measured ones) and of a kind (of all)."""
-    chosen = _chosen(rows, scenario, phase, kind)
-    outcomes = rows.column("outcome")[chosen]
-    sent, offered = int(chosen.sum()), int((rows.column("attempt")[chosen] == 1).sum())
+def compute(records: Records, scenario: Scenario, phase: int | None = None, request_kind: str | None = None) -> Metrics:
+    """Return the metrics of a phase (of all measured ones) and of a request kind (of all)."""
+    chosen = _chosen(records, scenario, phase, request_kind)
+    outcomes = records.column("outcome")[chosen]
+    sent, offered = int(chosen.sum()), int((records.column("attempt")[chosen] == 1).sum())
     good, refused, failed = (int((outcomes == outcome).sum()) for outcome in Outcome)
     seconds = (
         scenario.phases[phase].seconds
         if phase is not None
         else sum(item.seconds for item in scenario.phases if item.measured)
     )
-    ordered = latencies_ms(rows, scenario, phase, kind)
+    ordered = latencies_ms(records, scenario, phase, request_kind)
     some = len(ordered) > 0
-    return Figures(
+    return Metrics(
         seconds=seconds,
         offered=offered,
         sent=sent,
@@ -86,14 +86,14 @@ def compute(rows: Rows, scenario: Scenario, phase: int | None = None, kind: str 
 
 
 def latencies_ms(
-    rows: Rows, scenario: Scenario, phase: int | None = None, kind: str | None = None
+    records: Records, scenario: Scenario, phase: int | None = None, request_kind: str | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return the latencies of classified pictures, ascending: of one kind, or of all but the bad files."""
-    wanted = _chosen(rows, scenario, phase, kind) & (rows.column("outcome") == Outcome.GOOD)
-    if kind is None:
-        wanted &= rows.column("kind") != kind_number(BAD)
-    found: npt.NDArray[np.float64] = np.sort(rows.column("latency_us")[wanted] / 1000.0)
-    return found
+    """Return the latencies of classified pictures, ascending: of one request kind, or of all but the bad files."""
+    wanted = _chosen(records, scenario, phase, request_kind) & (records.column("outcome") == Outcome.GOOD)
+    if request_kind is None:
+        wanted &= records.column("request_kind") != request_kind_number(BAD)
+    latencies: npt.NDArray[np.float64] = np.sort(records.column("latency_us")[wanted] / 1000.0)
+    return latencies
 
 
 def curve(ordered: npt.NDArray[np.float64]) -> list[float]:
@@ -101,13 +101,17 @@ def curve(ordered: npt.NDArray[np.float64]) -> list[float]:
     return [round(percentile(ordered, q / 100), 2) for q in _CURVE] if len(ordered) else []
 
 
-def _chosen(rows: Rows, scenario: Scenario, phase: int | None, kind: str | None) -> Mask:
-    phases = rows.column("phase")
+def _chosen(records: Records, scenario: Scenario, phase: int | None, request_kind: str | None) -> Mask:
+    phases = records.column("phase")
     if phase is None:
         chosen: Mask = np.isin(phases, [n for n, item in enumerate(scenario.phases) if item.measured])
     else:
         chosen = phases == phase
-    return chosen if kind is None else chosen & (rows.column("kind") == kind_number(kind))
+    return (
+        chosen
+        if request_kind is None
+        else chosen & (records.column("request_kind") == request_kind_number(request_kind))
+    )
 
 
 def _ratio(part: int, whole: int, rounded: Callable[[float], int]) -> float | None:
@@ -119,7 +123,7 @@ def _rounded(limits: tuple[float, float] | None) -> tuple[float, float] | None:
     return (round(limits[0], 1), round(limits[1], 1)) if limits else None
 
 
-def knee(steps: Sequence[Figures]) -> int | None:
+def knee(steps: Sequence[Metrics]) -> int | None:
     """Return the index of the step with the highest power, goodput / mean latency; None with fewer than three steps.
 
     Power is highest at the knee: below it throughput grows faster than latency, above it latency grows faster
@@ -131,25 +135,25 @@ def knee(steps: Sequence[Figures]) -> int | None:
     return max(range(len(powers)), key=powers.__getitem__)
 
 
-def errors(rows: Rows, scenario: Scenario) -> list[dict[str, Any]]:
+def errors(records: Records, scenario: Scenario) -> list[dict[str, Any]]:
     """Return refusals and failures by reason, the most frequent first; of all phases, the warm-up too."""
-    reasons, outcomes, due = rows.column("reason"), rows.column("outcome"), rows.column("due_sec")
-    kinds, phases = rows.column("kind"), rows.column("phase")
-    names = tuple(KINDS)
-    found = []
-    for number, reason in enumerate(rows.reasons):
+    reasons, outcomes, due = records.column("reason"), records.column("outcome"), records.column("due_sec")
+    request_kinds, phases = records.column("request_kind"), records.column("phase")
+    names = tuple(REQUEST_KINDS)
+    entries = []
+    for number, reason in enumerate(records.reasons):
         for outcome in (Outcome.REFUSED, Outcome.FAILED):
             chosen = (reasons == number) & (outcomes == outcome)
             if chosen.any():
-                found.append(
+                entries.append(
                     {
                         "outcome": outcome.name.lower(),
                         "reason": reason,
                         "count": int(chosen.sum()),
                         "first_sec": round(float(due[chosen].min()), 1),
-                        "kinds": [names[n] for n in np.unique(kinds[chosen])],
+                        "kinds": [names[n] for n in np.unique(request_kinds[chosen])],
                         "phases": [scenario.phases[n].name for n in np.unique(phases[chosen])],
-                        "detail": rows.details.get(reason, ""),
+                        "detail": records.details.get(reason, ""),
                     }
                 )
-    return sorted(found, key=lambda item: (-item["count"], item["reason"]))
+    return sorted(entries, key=lambda item: (-item["count"], item["reason"]))

@@ -18,7 +18,7 @@ from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.targets import RATE, Target, Verdict
 from loadtest.measure.percentiles import samples_needed
 from loadtest.plan.mix import Mix, share
-from loadtest.plan.scenarios import Phase, Scenario, Spacing
+from loadtest.plan.schedule import Phase, Scenario, Spacing
 
 _CLIMB = 1.5
 _CLIMB_AGAIN = 1.2  # a repeated search knows about where to look
@@ -26,6 +26,19 @@ _BEGIN_AGAIN = 0.75
 _SETTLE_SEC = 1.0
 _LONGEST_STEP_SEC = 600.0
 _LOWEST_PER_SEC = 0.5
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the command line says about the searches."""
+
+    first: float
+    most: float
+    step_sec: float
+    warm_up_sec: float
+    precision: float
+    repeats: int
+    spacing: Spacing
 
 
 @dataclass(frozen=True)
@@ -51,25 +64,25 @@ Measure = Callable[[float, int], Step]  # of a rate, in a repeat
 
 @dataclass
 class Rating:
-    """What the searches found."""
+    """What the searches ended with."""
 
     steps: list[Step] = field(default_factory=list)
-    found: list[float] = field(default_factory=list)  # of each repeat, 0 where no rate held
+    repeats_per_sec: list[float] = field(default_factory=list)  # of each repeat, 0 where no rate held
     limited: bool = False  # the highest rate that was allowed still held
 
     @property
     def per_sec(self) -> float:
         """Return the rate that held in every repeat."""
-        return min(self.found, default=0.0)
+        return min(self.repeats_per_sec, default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures of the small file."""
+        """Return what the small file says of the searches, all rates in requests a second."""
         return {
             "rated_per_sec": self.per_sec,
             "lowest_per_sec": self.per_sec,
-            "median_per_sec": statistics.median(self.found),
-            "highest_per_sec": max(self.found),
-            "repeats_per_sec": self.found,
+            "median_per_sec": statistics.median(self.repeats_per_sec),
+            "highest_per_sec": max(self.repeats_per_sec),
+            "repeats_per_sec": self.repeats_per_sec,
             "limited_by_option_to": self.limited,
             "steps": [
                 {
@@ -90,10 +103,10 @@ def rate(measure: Measure, first: float, most: float, precision: float, repeats:
     """Search `repeats` times for the highest rate from `first` up to `most`, to within `precision` (0.05 is 5 %)."""
     rating = Rating()
     for repeat in range(repeats):
-        if repeat and not rating.found[-1]:
+        if repeat and not rating.repeats_per_sec[-1]:
             break  # it will not hold the next time either
-        begin, climb = (first, _CLIMB) if not repeat else (_BEGIN_AGAIN * rating.found[-1], _CLIMB_AGAIN)
-        rating.found.append(_search(measure, rating, begin, most, climb, precision, repeat))
+        begin, climb = (first, _CLIMB) if not repeat else (_BEGIN_AGAIN * rating.repeats_per_sec[-1], _CLIMB_AGAIN)
+        rating.repeats_per_sec.append(_search(measure, rating, begin, most, climb, precision, repeat))
     return rating
 
 
@@ -136,7 +149,7 @@ def scenario(per_sec: float, targets: list[Target], mix: Mix, least_sec: float, 
     seconds = least_sec
     for target in targets:
         if target.metric in PERCENTILES:
-            part = share(mix, target.kind) if target.kind else 1.0
+            part = share(mix, target.request_kind) if target.request_kind else 1.0
             if part:
                 # A deck is dealt in full only in the long run: a few requests more make sure.
                 seconds = max(seconds, math.ceil((samples_needed(PERCENTILES[target.metric]) + 5) / (part * per_sec)))

@@ -1,32 +1,28 @@
-"""A run as a document: what was asked, of whom, what came of it, and the verdicts. Written as JSON and JUnit XML.
+"""A run as a document: what was asked, of whom, what came of it, and the verdicts.
 
-The reports are drawn from this and the rows, and two such documents can be compared.
+The reports are drawn from this and the records, and two such documents can be compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from loadtest.errors import LoadTestError
 from loadtest.judge import metrics
-from loadtest.judge.metrics import Figures
+from loadtest.judge.metrics import Metrics
 from loadtest.judge.targets import Target, Verdict, check
 from loadtest.measure import percentiles
 from loadtest.measure.answers import Outcome
-from loadtest.measure.records import Rows, kind_number
+from loadtest.measure.machine import Machine
+from loadtest.measure.records import Records, request_kind_number
 from loadtest.measure.session import Plan
-from loadtest.plan.mix import KINDS, main_kind
-from loadtest.plan.scenarios import Scenario
+from loadtest.plan.mix import main_request_kind
+from loadtest.plan.schedule import Scenario
 
 FORMAT = 1
-JSON, JUNIT, HTML, PNG, REQUESTS = "results.json", "junit.xml", "report.html", "report.png", "requests.csv.gz"
 # A window of the time line has at least so many requests, or its percentiles are the noise of a few.
 _WINDOW_REQUESTS = 30
 _MOST_WINDOWS = 60
@@ -41,7 +37,7 @@ class Conditions:
     local: bool
     service: dict[str, Any]  # what /version says
     process: dict[str, float]  # processor seconds and bytes of the service, where it runs here
-    machine: dict[str, Any]  # this machine
+    machine: Machine  # this machine
     generator: dict[str, Any]
     pictures: dict[str, Any]
     target_file: str
@@ -49,19 +45,19 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's document and its rows: what reports are drawn from."""
+    """A run's document and its records: what reports are drawn from."""
 
     result: dict[str, Any]
-    rows: Rows
+    records: Records
 
 
-def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditions: Conditions) -> Run:
+def build(plan: Plan, records: Records, seconds: float, targets: list[Target], conditions: Conditions) -> Run:
     """Hold a run against its targets and return everything about it."""
     scenario = plan.scenario
-    steps = [metrics.compute(rows, scenario, n) for n, phase in enumerate(scenario.phases) if phase.measured]
+    steps = [metrics.compute(records, scenario, n) for n, phase in enumerate(scenario.phases) if phase.measured]
     knee = metrics.knee(steps) if scenario.name == "steps" else None
     knee_per_sec = steps[knee].goodput_per_sec if knee is not None else None
-    verdicts = judge(rows, scenario, targets, knee_per_sec)
+    verdicts = judge(records, scenario, targets, knee_per_sec)
     result = {
         "format": FORMAT,
         "met": all(verdict.met for verdict in verdicts),
@@ -69,37 +65,45 @@ def build(plan: Plan, rows: Rows, seconds: float, targets: list[Target], conditi
         "verdicts": [verdict_dict(verdict) for verdict in verdicts],
         "scenario": scenario.to_dict(),
         "mix": dict(plan.mix),
-        "main_kind": main_kind(plan.mix),
+        "main_kind": main_request_kind(plan.mix),
         "seconds": round(seconds, 1),
         "conditions": dataclasses.asdict(conditions),
         "figures": {
-            "all": dataclasses.asdict(metrics.compute(rows, scenario)),
-            "kinds": {kind: dataclasses.asdict(metrics.compute(rows, scenario, kind=kind)) for kind in plan.mix},
+            "all": dataclasses.asdict(metrics.compute(records, scenario)),
+            "kinds": {
+                request_kind: dataclasses.asdict(metrics.compute(records, scenario, request_kind=request_kind))
+                for request_kind in plan.mix
+            },
             "phases": [
                 {
                     **dataclasses.asdict(phase),
-                    "all": dataclasses.asdict(metrics.compute(rows, scenario, n)),
-                    "main": dataclasses.asdict(metrics.compute(rows, scenario, n, main_kind(plan.mix))),
+                    "all": dataclasses.asdict(metrics.compute(records, scenario, n)),
+                    "main": dataclasses.asdict(metrics.compute(records, scenario, n, main_request_kind(plan.mix))),
                 }
                 for n, phase in enumerate(scenario.phases)
                 if phase.measured
             ],
         },
         "knee": knee,
-        "curves": {kind: metrics.curve(metrics.latencies_ms(rows, scenario, kind=kind)) for kind in plan.mix},
-        "timeline": timeline(rows, scenario, main_kind(plan.mix)),
-        "errors": metrics.errors(rows, scenario),
-        "lag_ms": _lag(rows),
+        "curves": {
+            request_kind: metrics.curve(metrics.latencies_ms(records, scenario, request_kind=request_kind))
+            for request_kind in plan.mix
+        },
+        "timeline": timeline(records, scenario, main_request_kind(plan.mix)),
+        "errors": metrics.errors(records, scenario),
+        "lag_ms": _lag(records),
     }
-    return Run(result, rows)
+    return Run(result, records)
 
 
-def judge(rows: Rows, scenario: Scenario, targets: list[Target], knee_per_sec: float | None = None) -> list[Verdict]:
-    """Hold rows against targets."""
+def judge(
+    records: Records, scenario: Scenario, targets: list[Target], knee_per_sec: float | None = None
+) -> list[Verdict]:
+    """Hold records against targets."""
     numbers = {phase.name: n for n, phase in enumerate(scenario.phases)}
 
-    def look(phase: str | None, kind: str | None) -> Figures:
-        return metrics.compute(rows, scenario, numbers[phase] if phase else None, kind)
+    def look(phase: str | None, request_kind: str | None) -> Metrics:
+        return metrics.compute(records, scenario, numbers[phase] if phase else None, request_kind)
 
     return check(targets, look, knee_per_sec)
 
@@ -116,7 +120,11 @@ def only_late(verdicts: list[Verdict]) -> bool:
 def verdict_dict(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as JSON has it; `text` is the sentence that people read."""
     return {
-        **dataclasses.asdict(verdict.target),
+        "metric": verdict.target.metric,
+        "operator": verdict.target.operator,
+        "limit": verdict.target.limit,
+        "phase": verdict.target.phase,
+        "kind": verdict.target.request_kind,
         "name": verdict.target.name,
         "condition": verdict.target.condition,
         "measured": verdict.measured,
@@ -126,18 +134,24 @@ def verdict_dict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def timeline(rows: Rows, scenario: Scenario, kind: str) -> list[dict[str, Any]]:
-    """Return windows of equal length: answers of every outcome, and percentiles of one kind where there are any."""
-    due = rows.column("due_sec")
+def timeline(records: Records, scenario: Scenario, request_kind: str) -> list[dict[str, Any]]:
+    """Return windows of equal length: answers of every outcome, and percentiles of one request kind."""
+    due = records.column("due_sec")
     end = max(scenario.seconds, float(due.max()) if len(due) else 0.0)
     count = int(min(_MOST_WINDOWS, max(1, len(due) // _WINDOW_REQUESTS)))
     numbers = np.minimum((due / end * count).astype(int), count - 1) if end else np.zeros(len(due), dtype=int)
-    outcomes, kinds, latency_ms = rows.column("outcome"), rows.column("kind"), rows.column("latency_us") / 1000
-    found = []
+    outcomes, request_kinds, latency_ms = (
+        records.column("outcome"),
+        records.column("request_kind"),
+        records.column("latency_us") / 1000,
+    )
+    windows = []
     for number in range(count):
         inside = numbers == number
-        ordered = np.sort(latency_ms[inside & (outcomes == Outcome.GOOD) & (kinds == kind_number(kind))])
-        found.append(
+        ordered = np.sort(
+            latency_ms[inside & (outcomes == Outcome.GOOD) & (request_kinds == request_kind_number(request_kind))]
+        )
+        windows.append(
             {
                 "begin_sec": round(number * end / count, 2),
                 "end_sec": round((number + 1) * end / count, 2),
@@ -148,76 +162,12 @@ def timeline(rows: Rows, scenario: Scenario, kind: str) -> list[dict[str, Any]]:
                 },
             }
         )
-    return found
+    return windows
 
 
-def _lag(rows: Rows) -> dict[str, float]:
+def _lag(records: Records) -> dict[str, float]:
     """Return how much later than due the requests were sent: the load generator's own share of the latency."""
-    lag = np.sort(rows.column("lag_us") / 1000)
+    lag = np.sort(records.column("lag_us") / 1000)
     if not len(lag):
         return {}
     return {name: round(percentiles.percentile(lag, q), 1) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
-
-
-def save(run: Run, folder: Path) -> None:
-    """Write results.json, junit.xml and requests.csv.gz."""
-    result = run.result
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (folder / JUNIT).write_bytes(junit(result))
-    run.rows.save(folder / REQUESTS, [phase["name"] for phase in result["scenario"]["phases"]])
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a saved run: its results.json, or the folder that holds it.
-
-    Raises:
-        LoadTestError: there is none, or it is of another kind or version.
-    """
-    file = path / JSON if path.is_dir() else path
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        version = found["format"]
-    except OSError as error:
-        raise LoadTestError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise LoadTestError(f"{file} is no saved run of this load test.") from error
-    if version != FORMAT:
-        raise LoadTestError(f"{file} has the format {version!r}, this version reads {FORMAT}: run the test again.")
-    result: dict[str, Any] = found
-    return result
-
-
-def junit(result: dict[str, Any]) -> bytes:
-    """Return JUnit XML: a test case for each target, failed where it was missed."""
-    verdicts = result["verdicts"]
-    failures = str(sum(not verdict["met"] for verdict in verdicts))
-    suites = ET.Element("testsuites", tests=str(len(verdicts)), failures=failures)
-    suite = ET.SubElement(
-        suites,
-        "testsuite",
-        name=f"loadtest.{result['scenario']['name']}",
-        tests=str(len(verdicts)),
-        failures=failures,
-        errors="0",
-        skipped="0",
-        time=str(result["seconds"]),
-        timestamp=result["conditions"]["when"],
-    )
-    names = {kind: words for kind, words in KINDS.items() if kind in result["mix"]}
-    for verdict in verdicts:
-        case = ET.SubElement(
-            suite,
-            "testcase",
-            classname=f"loadtest.{result['scenario']['name']}",
-            name=f"{verdict['name']} {verdict['condition']}",
-            time="0",
-        )
-        if not verdict["met"]:
-            failure = ET.SubElement(case, "failure", type="missed", message=verdict["text"])
-            failure.text = verdict["text"]
-    out = ET.SubElement(suite, "system-out")
-    out.text = f"{result['conditions']['host']}: {', '.join(names.values())}"
-    ET.indent(suites)
-    found: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
-    return found

@@ -1,4 +1,4 @@
-"""The gate: targets from a file, and a pure function that holds figures against them and reports every one.
+"""The gate: targets from a file, and a pure function that holds metrics against them and reports every one.
 
 A target is a whole condition, such as "< 50", so that no floor can be mistaken for a ceiling: each metric knows which
 of the two makes sense.
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.errors import LoadTestError
-from loadtest.judge.metrics import PERCENTILES, Figures
+from loadtest.judge.metrics import PERCENTILES, Metrics
 from loadtest.measure.percentiles import samples_needed
-from loadtest.plan.mix import KINDS
+from loadtest.plan.mix import REQUEST_KINDS
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
 
-DEFAULT_FILE = Path(__file__).with_name("targets.toml")
+DEFAULT_FILE = Path(__file__).parents[1] / "targets.toml"
 RATE = "rate"
 SCENARIOS = (*NAMES, RATE)
 KNEE = "knee_per_sec"
@@ -33,20 +33,24 @@ _CONDITION = re.compile(r"(<=|<|>=|>)\s*(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class Target:
-    """A condition on one figure of a scenario, of one of its phases or kinds, or of both."""
+    """A condition on one metric of a scenario, of one of its phases or request kinds, or of both."""
 
     metric: str
     operator: str
     limit: float
     phase: str | None = None
-    kind: str | None = None
+    request_kind: str | None = None
 
     @property
     def name(self) -> str:
-        """Return what the figure is of, in words."""
+        """Return what the metric is of, in words."""
         words = {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99", KNEE: "goodput at the knee"}
         metric = words.get(self.metric, self.metric.replace("_per_sec", " a second").replace("_", " "))
-        parts = [metric, f"of {KINDS[self.kind]}" if self.kind else "", f"in {self.phase}" if self.phase else ""]
+        parts = [
+            metric,
+            f"of {REQUEST_KINDS[self.request_kind]}" if self.request_kind else "",
+            f"in {self.phase}" if self.phase else "",
+        ]
         return ", ".join([" ".join(filter(None, parts[:2])), *filter(None, parts[2:])])
 
     @property
@@ -55,7 +59,7 @@ class Target:
         return f"{self.operator} {text(self.metric, self.limit)}"
 
     def holds(self, measured: float) -> bool:
-        """Return whether a figure meets it."""
+        """Return whether a measured value meets it."""
         return {
             "<": measured < self.limit,
             "<=": measured <= self.limit,
@@ -79,31 +83,33 @@ class Verdict:
         return not self.met and self.target.metric in PERCENTILES and not self.why
 
     def __str__(self) -> str:
-        found = "nothing" if self.measured is None else text(self.target.metric, self.measured)
-        return f"{self.target.name}: {found}, target {self.target.condition}" + (f" ({self.why})" if self.why else "")
+        measured = "nothing" if self.measured is None else text(self.target.metric, self.measured)
+        return f"{self.target.name}: {measured}, target {self.target.condition}" + (
+            f" ({self.why})" if self.why else ""
+        )
 
 
-# Returns the figures of a phase and a kind (None: of all), and the goodput at the knee.
-Look = Callable[[str | None, str | None], Figures]
+# Returns the metrics of a phase and a request kind (None: of all), and the goodput at the knee.
+Look = Callable[[str | None, str | None], Metrics]
 
 
 def check(targets: Sequence[Target], look: Look, knee_per_sec: float | None = None) -> list[Verdict]:
     """Return a verdict on every target, in their order. What cannot be known is missed."""
-    return [_check(target, look(target.phase, target.kind), knee_per_sec) for target in targets]
+    return [_check(target, look(target.phase, target.request_kind), knee_per_sec) for target in targets]
 
 
-def _check(target: Target, figures: Figures, knee_per_sec: float | None) -> Verdict:
+def _check(target: Target, metrics: Metrics, knee_per_sec: float | None) -> Verdict:
     if target.metric == KNEE:
         if knee_per_sec is None:
             return Verdict(target, None, False, "fewer than three steps brought answers, so there is no knee")
         return Verdict(target, knee_per_sec, target.holds(knee_per_sec))
-    measured = figures.value(target.metric)
-    if not figures.sent:
+    measured = metrics.value(target.metric)
+    if not metrics.sent:
         return Verdict(target, None, False, "no request of this sort was sent")
     if target.metric in PERCENTILES:
         needed = samples_needed(PERCENTILES[target.metric])
-        if figures.samples < needed:
-            why = f"{figures.samples} classified pictures are too few to know it: it takes {needed}"
+        if metrics.samples < needed:
+            why = f"{metrics.samples} classified pictures are too few to know it: it takes {needed}"
             return Verdict(target, measured, False, why)
     if measured is None or math.isnan(measured):
         return Verdict(target, None, False, "nothing was measured")
@@ -111,7 +117,7 @@ def _check(target: Target, figures: Figures, knee_per_sec: float | None) -> Verd
 
 
 def text(metric: str, value: float) -> str:
-    """Return a figure with its unit, in all its digits: metrics.py rounded them."""
+    """Return a value with its unit, in all its digits: metrics.py rounded them."""
     if metric in PERCENTILES:
         return f"{value:g} ms"
     if metric in _RATIOS:
@@ -127,13 +133,13 @@ def read(file: Path) -> dict[str, list[Target]]:
             the place, and what was probably meant.
     """
     try:
-        found = tomllib.loads(file.read_text("utf-8"))
+        document = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise LoadTestError(f"The target file {file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LoadTestError(f"The target file {file} is no TOML: {error}.") from error
     targets = {}
-    for scenario, table in found.items():
+    for scenario, table in document.items():
         if scenario not in SCENARIOS:
             raise _unknown(file, scenario, "scenario", SCENARIOS)
         if not isinstance(table, dict):
@@ -141,7 +147,7 @@ def read(file: Path) -> dict[str, list[Target]]:
                 f"The target file {file}: {scenario} = {table!r} is no table; write [{scenario}] above it."
             )
         targets[scenario] = list(_targets(file, scenario, table, (), PHASE_NAMES.get(scenario, ())))
-        if not any(t.metric == "error_ratio" and t.kind is t.phase is None for t in targets[scenario]):
+        if not any(t.metric == "error_ratio" and t.request_kind is t.phase is None for t in targets[scenario]):
             raise LoadTestError(
                 f"The target file {file} sets no error_ratio for [{scenario}]: without one a run could pass in which "
                 'most requests failed. Add error_ratio = "<= 0.001".'
@@ -151,10 +157,10 @@ def read(file: Path) -> dict[str, list[Target]]:
 
 def choose(file: Path, scenario: str) -> list[Target]:
     """Return the targets of one scenario; a scenario without any is an error, never a pass."""
-    found = read(file).get(scenario)
-    if not found:
+    targets = read(file).get(scenario)
+    if not targets:
         raise LoadTestError(f"The target file {file} has no targets for {scenario}: add a table [{scenario}].")
-    return found
+    return targets
 
 
 def _targets(
@@ -163,16 +169,16 @@ def _targets(
     targets: list[Target] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            allowed = [*(() if path else phases), *(() if path and path[-1] in KINDS else KINDS)]
+            allowed = [*(() if path else phases), *(() if path and path[-1] in REQUEST_KINDS else REQUEST_KINDS)]
             if key not in allowed:
                 raise _unknown(file, f"{where}.{key}", "phase or kind", allowed)
             targets += _targets(file, f"{where}.{key}", value, (*path, key), phases)
         elif key not in METRICS or (key == KNEE and where != "steps"):
             raise _unknown(file, f"{where}.{key}", "metric", METRICS if where == "steps" else METRICS[:-1])
         else:
-            kind = next((name for name in path if name in KINDS), None)
-            phase = next((name for name in path if name not in KINDS), None)
-            targets.append(Target(key, *_condition(file, f"{where}.{key}", key, value), phase, kind))
+            request_kind = next((name for name in path if name in REQUEST_KINDS), None)
+            phase = next((name for name in path if name not in REQUEST_KINDS), None)
+            targets.append(Target(key, *_condition(file, f"{where}.{key}", key, value), phase, request_kind))
     return targets
 
 

@@ -31,7 +31,7 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """An outcome, its kind in a few words (few different ones), and what was said in detail."""
+    """An outcome, its reason in a few words (few different ones), and what was said in detail."""
 
     outcome: Outcome
     reason: str
@@ -39,17 +39,17 @@ class Judgement:
     retry_after_sec: float = 0.0
 
 
-def judge(kind: str, pictures: int, status: int, headers: Mapping[str, str], body: bytes) -> Judgement:
-    """Return what an answer to a request of `kind` with so many `pictures` is worth. `headers` ignore case."""
+def judge(request_kind: str, pictures: int, status: int, headers: Mapping[str, str], body: bytes) -> Judgement:
+    """Return what an answer to a request of `request_kind` with `pictures` pictures is worth. `headers` ignore case."""
     if status == 429:
         return _refused(headers, body)
     if status == 200:
-        if kind == BAD:
+        if request_kind == BAD:
             return Judgement(Outcome.FAILED, "200 for a bad file", _shown(body))
         complaint = complaint_about(body, pictures)
         return Judgement(Outcome.FAILED, complaint, _shown(body)) if complaint else Judgement(Outcome.GOOD, "200")
     problem = _problem(headers, body)
-    if kind == BAD and status in _BAD_FILE and problem:
+    if request_kind == BAD and status in _BAD_FILE and problem:
         return Judgement(Outcome.GOOD, f"{status} {_name(problem)}")
     if problem:
         return Judgement(Outcome.FAILED, f"{status} {_name(problem)}", str(problem.get("detail", "")))
@@ -76,10 +76,10 @@ def judge_error(error: BaseException | None) -> Judgement:
 def complaint_about(body: bytes, pictures: int) -> str:
     """Return what is wrong with a successful answer; "" where it is what the interface promises."""
     try:
-        found = json.loads(body)
+        document = json.loads(body)
         if pictures == 1:
-            return "" if _are_predictions(found["predictions"]) else "200 without predictions"
-        results = found["results"]
+            return "" if _are_predictions(document["predictions"]) else "200 without predictions"
+        results = document["results"]
         if len(results) != pictures:
             return f"200 with {len(results)} results for {pictures} pictures"
         return (
@@ -89,11 +89,11 @@ def complaint_about(body: bytes, pictures: int) -> str:
         return "200 that is no answer of this service"
 
 
-def _are_predictions(found: Any) -> bool:
+def _are_predictions(predictions: Any) -> bool:
     return (
-        isinstance(found, list)
-        and len(found) > 0
-        and all(isinstance(p["label"], str) and 0.0 <= p["probability"] <= 1.0 for p in found)
+        isinstance(predictions, list)
+        and len(predictions) > 0
+        and all(isinstance(p["label"], str) and 0.0 <= p["probability"] <= 1.0 for p in predictions)
     )
 
 
@@ -111,10 +111,10 @@ def _problem(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
     if (headers.get("Content-Type") or "").partition(";")[0].strip() != _PROBLEM_TYPE:
         return None
     try:
-        found = json.loads(body)
+        problem = json.loads(body)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return problem if isinstance(problem, dict) else None
 
 
 def _name(problem: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ the URL, as with curl's --resolve. (`users.py` does the same for the test itself
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from loadtest.errors import LoadTestError
-
-
-def address(text: str) -> str:
-    """Return an IP address as it was given.
-
-    Raises:
-        LoadTestError: it is none.
-    """
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise LoadTestError(
-            f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10, without a port."
-        ) from None
-    return text
 
 
 def session(connect_to: str | None, insecure: bool) -> requests.Session:

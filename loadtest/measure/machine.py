@@ -7,7 +7,7 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import psutil
 
@@ -16,7 +16,19 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8
 _PACKAGES = ("gunicorn", "flask", "openvino", "onnxruntime", "ncnn", "torch", "torchvision", "numpy", "pillow")
 
 
-def describe() -> dict[str, Any]:
+class Machine(TypedDict):
+    """A machine as results have it."""
+
+    processor: str
+    flags: list[str]
+    cpus: int | None
+    memory_gb: float
+    system: str
+    python: str
+    commit: str
+
+
+def describe() -> Machine:
     """Return processor, processors that this process may use, memory, system, Python and commit."""
     return {
         "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
@@ -31,13 +43,13 @@ def describe() -> dict[str, Any]:
 
 def packages() -> dict[str, str]:
     """Return the versions of the packages that serve, as far as they are installed."""
-    return {name: found for name in _PACKAGES if (found := _version(name))}
+    return {name: installed for name in _PACKAGES if (installed := _version(name))}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_words(machine: Machine) -> str:
     """Return the machine in one line."""
-    flags = f" ({', '.join(found['flags'])})" if found["flags"] else ""
-    return f"{found['processor']}{flags}, {found['cpus']} CPUs, {found['memory_gb']:g} GB, {found['system']}"
+    flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
+    return f"{machine['processor']}{flags}, {machine['cpus']} CPUs, {machine['memory_gb']:g} GB, {machine['system']}"
 
 
 def _cpuinfo(key: str) -> str:

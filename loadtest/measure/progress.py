@@ -49,7 +49,7 @@ class Progress:
             shown += 1
             if not self._terminal and shown % _LOG_INTERVAL_SEC:
                 continue
-            count = len(session.rows)
+            count = len(session.records)
             seen = min(seen, count)  # a new plan has a new record
             line = describe(session, seen)
             click.echo(f"\r\x1b[K{line}" if self._terminal else line, nl=not self._terminal, err=True)
@@ -61,13 +61,13 @@ def describe(session: Session, begin: int = 0) -> str:
     scenario, second = session.scenario, session.second()
     index = scenario.phase_at(second)
     doing = "waiting for the last answers" if index is None else scenario.phases[index].name
-    latencies, outcomes = session.rows.tail(begin)
+    latencies, outcomes = session.records.tail(begin)
     good = [value / 1000 for value, outcome in zip(latencies, outcomes, strict=True) if outcome == Outcome.GOOD]
-    _, everything = session.rows.tail(0)
+    _, everything = session.records.tail(0)
     refused, failed = (everything.count(outcome) for outcome in (Outcome.REFUSED, Outcome.FAILED))
     return (
         f"{_clock(min(second, scenario.seconds))} of {_clock(scenario.seconds)}  {doing:<10.30}  "
-        f"{len(session.rows):>6} answers, {refused} refused, {failed} failed"
+        f"{len(session.records):>6} answers, {refused} refused, {failed} failed"
         + (f"; just now {statistics.median(good):.0f} ms" if good else "")
     )
 

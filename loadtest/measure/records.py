@@ -1,4 +1,4 @@
-"""Every request that was sent, exactly: one row each, in columns that are small, and quick to send to a master.
+"""Every request that was sent, exactly: one record each, in columns that are small, and quick to send to a master.
 
 Locust's own statistics round response times to two digits, which its documentation says; targets are held against these
 values instead.
@@ -17,16 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtest.measure.answers import Judgement, Outcome
-from loadtest.plan.mix import KINDS
+from loadtest.plan.mix import REQUEST_KINDS
 
-_KINDS = tuple(KINDS)
+_REQUEST_KINDS = tuple(REQUEST_KINDS)
 # array's type codes: d is a float64, I a uint32, H a uint16, B a uint8.
 _TYPES = {
     "due_sec": "d",  # when it was to be sent, from the start
     "lag_us": "I",  # how much later it was sent
     "latency_us": "I",  # from when it was due to the whole answer
     "phase": "H",
-    "kind": "B",
+    "request_kind": "B",
     "attempt": "B",  # 1 for the first, more for those that came back after a refusal
     "outcome": "B",
     "reason": "H",
@@ -34,7 +34,7 @@ _TYPES = {
 _MOST_US = 2**32 - 1
 
 
-class Rows:
+class Records:
     """Requests in the order in which they were answered."""
 
     def __init__(self) -> None:
@@ -47,7 +47,14 @@ class Rows:
         return len(self._columns["due_sec"])
 
     def add(
-        self, kind: str, phase: int, attempt: int, due_sec: float, lag_sec: float, latency_sec: float, found: Judgement
+        self,
+        request_kind: str,
+        phase: int,
+        attempt: int,
+        due_sec: float,
+        lag_sec: float,
+        latency_sec: float,
+        judgement: Judgement,
     ) -> None:
         """Note one request."""
         columns = self._columns
@@ -55,11 +62,11 @@ class Rows:
         columns["lag_us"].append(_microseconds(lag_sec))
         columns["latency_us"].append(_microseconds(latency_sec))
         columns["phase"].append(phase)
-        columns["kind"].append(_KINDS.index(kind))
+        columns["request_kind"].append(_REQUEST_KINDS.index(request_kind))
         columns["attempt"].append(min(attempt, 255))
-        columns["outcome"].append(found.outcome)
-        columns["reason"].append(self._number(found.reason))
-        self.details.setdefault(found.reason, found.detail)
+        columns["outcome"].append(judgement.outcome)
+        columns["reason"].append(self._number(judgement.reason))
+        self.details.setdefault(judgement.reason, judgement.detail)
 
     def _number(self, reason: str) -> int:
         if reason not in self._numbers:
@@ -94,7 +101,7 @@ class Rows:
         return np.array(self._columns[name])
 
     def tail(self, begin: int) -> tuple[Sequence[int], Sequence[int]]:
-        """Return latencies (in microseconds) and outcomes of the rows from number `begin` on: for a progress line."""
+        """Return latencies (in microseconds) and outcomes from record number `begin` on, for a progress line."""
         return self._columns["latency_us"][begin:], self._columns["outcome"][begin:]
 
     def save(self, file: Path, phases: Sequence[str]) -> None:
@@ -106,14 +113,14 @@ class Rows:
             writer.writerow(
                 ["due_sec", "lag_ms", "latency_ms", "phase", "kind", "attempt", "outcome", "reason"],
             )
-            for due, lag, latency, phase, kind, attempt, outcome, reason in zip(*columns, strict=True):
+            for due, lag, latency, phase, request_kind, attempt, outcome, reason in zip(*columns, strict=True):
                 writer.writerow(
                     [
                         f"{due:.6f}",
                         f"{lag / 1000:.3f}",
                         f"{latency / 1000:.3f}",
                         phases[phase],
-                        _KINDS[kind],
+                        _REQUEST_KINDS[request_kind],
                         attempt,
                         Outcome(outcome).name.lower(),
                         self.reasons[reason],
@@ -121,9 +128,9 @@ class Rows:
                 )
 
 
-def kind_number(kind: str) -> int:
-    """Return how the column `kind` says it."""
-    return _KINDS.index(kind)
+def request_kind_number(request_kind: str) -> int:
+    """Return the number that stands for a request kind in its column."""
+    return _REQUEST_KINDS.index(request_kind)
 
 
 def _microseconds(seconds: float) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtest.measure.records import Rows
+from loadtest.measure.records import Records
 from loadtest.plan.bodies import Bodies
 from loadtest.plan.mix import deal
-from loadtest.plan.scenarios import Arrival, Scenario, arrivals
+from loadtest.plan.schedule import Arrival, Scenario, arrivals
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
         return dataclasses.replace(self, share=share, shares=shares)
 
     def schedule(self) -> Iterator[tuple[Arrival, str]]:
-        """Yield this share's arrivals, each with the kind of its request."""
+        """Yield this share's arrivals, each with its request kind."""
         everything = zip(arrivals(self.scenario, self.seed), deal(self.mix, self.seed), strict=False)
         return itertools.islice(everything, self.share, None, self.shares)
 
@@ -43,9 +43,9 @@ class Plan:
         return {**dataclasses.asdict(self), "mix": dict(self.mix), "scenario": self.scenario.to_dict()}
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Plan:
-        """Make it again from `to_dict()`."""
-        return cls(**{**found, "scenario": Scenario.from_dict(found["scenario"])})
+    def from_dict(cls, document: dict[str, Any]) -> Plan:
+        """Return the plan that `to_dict()` described."""
+        return cls(**{**document, "scenario": Scenario.from_dict(document["scenario"])})
 
 
 @dataclass
@@ -58,16 +58,16 @@ class Session:
     insecure: bool = False
     connect_to: str | None = None
     plan: Plan | None = None
-    rows: Rows = field(default_factory=Rows)
+    records: Records = field(default_factory=Records)
     began: float = 0.0
-    kinds: Iterator[str] = field(default_factory=lambda: iter(()))
+    request_kinds: Iterator[str] = field(default_factory=lambda: iter(()))
     _cpu_began: float = 0.0
     _schedule: Iterator[tuple[Arrival, str]] | None = None
 
     def begin(self, plan: Plan) -> None:
         """Start the clock for a plan, with an empty record."""
-        self.plan, self.rows = plan, Rows()
-        self.kinds = deal(plan.mix, plan.seed + plan.share)
+        self.plan, self.records = plan, Records()
+        self.request_kinds = deal(plan.mix, plan.seed + plan.share)
         self._schedule = None if plan.scenario.closed else plan.schedule()
         self._cpu_began = time.process_time()
         self.began = time.perf_counter()

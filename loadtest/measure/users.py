@@ -15,11 +15,11 @@ import gevent
 from gevent.pool import Pool
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, task
+from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtest.measure import answers
 from loadtest.measure.answers import Judgement, Outcome
-from loadtest.measure.environment import LoadEnvironment
 from loadtest.measure.session import Session
 
 # Longer than the balancer's 30 s: what it gives up, it says itself.
@@ -30,6 +30,14 @@ MOST_IN_FLIGHT = 900
 # The first attempt and those after refusals.
 MOST_ATTEMPTS = 3
 _REFUSED = "refused (429)"
+
+
+class SessionEnvironment(Environment):
+    """Locust's environment, in which users find their session."""
+
+    def __init__(self, session: Session, **options: Any) -> None:
+        self.session = session
+        super().__init__(host=session.url, **options)
 
 
 class _PinnedPool(HTTPClientPool):
@@ -55,7 +63,7 @@ class PictureUser(FastHttpUser):
     connection_timeout = CONNECT_LIMIT_SEC
     concurrency = MOST_IN_FLIGHT
 
-    def __init__(self, environment: LoadEnvironment) -> None:
+    def __init__(self, environment: SessionEnvironment) -> None:
         self.session: Session = environment.session
         self.insecure = self.session.insecure
         super().__init__(environment)
@@ -65,15 +73,15 @@ class PictureUser(FastHttpUser):
         # A redirect is no answer of the service, and following one could carry the token to another host.
         self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
 
-    def send(self, kind: str, phase: int, due: float, attempt: int = 1) -> Judgement:
+    def send(self, request_kind: str, phase: int, due: float, attempt: int = 1) -> Judgement:
         """Post one picture and note what came of it; `due` is on `time.perf_counter()`'s clock."""
         session = self.session
-        body = session.bodies.next(kind)
+        body = session.bodies.next(request_kind)
         lag_sec = time.perf_counter() - due
         # The whole address, because Locust's page lets people change the host: the token is for this one.
         with self.client.post(
             session.url + answers.PATH,
-            name=kind,
+            name=request_kind,
             data=cast(Any, body.data),
             headers={"Content-Type": body.content_type, **session.headers},
             catch_response=True,
@@ -81,20 +89,20 @@ class PictureUser(FastHttpUser):
             latency_sec = time.perf_counter() - due
             if response.status_code:
                 content = cast(bytes, response.content or b"")
-                found = answers.judge(
-                    kind, body.pictures, response.status_code, cast(Any, response.headers or {}), content
+                judgement = answers.judge(
+                    request_kind, body.pictures, response.status_code, cast(Any, response.headers or {}), content
                 )
             else:
-                found = answers.judge_error(cast(BaseException | None, getattr(response, "error", None)))
+                judgement = answers.judge_error(cast(BaseException | None, getattr(response, "error", None)))
             response.request_meta["response_time"] = 1000 * latency_sec
-            if found.outcome is Outcome.FAILED:
-                response.failure(found.reason)
+            if judgement.outcome is Outcome.FAILED:
+                response.failure(judgement.reason)
             else:
-                if found.outcome is Outcome.REFUSED:
+                if judgement.outcome is Outcome.REFUSED:
                     response.request_meta["name"] = _REFUSED
                 response.success()
-        session.rows.add(kind, phase, attempt, due - session.began, lag_sec, latency_sec, found)
-        return found
+        session.records.add(request_kind, phase, attempt, due - session.began, lag_sec, latency_sec, judgement)
+        return judgement
 
 
 class OpenUser(PictureUser):
@@ -102,27 +110,27 @@ class OpenUser(PictureUser):
 
     @task
     def follow_the_schedule(self) -> None:
-        """Do everything; the user ends when every answer is there."""
+        """Send every request when it is due; ends when every answer is there."""
         session = self.session
         pool = Pool(MOST_IN_FLIGHT)
         try:
-            for arrival, kind in session.take_schedule() or ():
+            for arrival, request_kind in session.take_schedule() or ():
                 if (wait := arrival.due_sec - session.second()) > 0:
                     gevent.sleep(wait)
-                pool.spawn(self._answer, kind, arrival.phase, session.began + arrival.due_sec)
+                pool.spawn(self._answer, request_kind, arrival.phase, session.began + arrival.due_sec)
             pool.join()
         finally:
             pool.kill()  # nothing, unless the test was interrupted
         raise StopUser
 
-    def _answer(self, kind: str, phase: int, due: float) -> None:
+    def _answer(self, request_kind: str, phase: int, due: float) -> None:
         for attempt in range(1, MOST_ATTEMPTS + 1):
-            found = self.send(kind, phase, due, attempt)
-            if found.outcome is not Outcome.REFUSED or not self.session.scenario.retries:
+            judgement = self.send(request_kind, phase, due, attempt)
+            if judgement.outcome is not Outcome.REFUSED or not self.session.scenario.retries:
                 return
             if attempt < MOST_ATTEMPTS:
                 # As long as the server asks for, and a little more by chance: those refused together return apart.
-                due = time.perf_counter() + found.retry_after_sec + random.random()  # noqa: S311
+                due = time.perf_counter() + judgement.retry_after_sec + random.random()  # noqa: S311
                 gevent.sleep(due - time.perf_counter())
 
 
@@ -131,11 +139,11 @@ class ClosedUser(PictureUser):
 
     @task
     def send_the_next(self) -> None:
-        """Do one request."""
+        """Send the next picture; after a refusal, wait as long as it asks."""
         session = self.session
         phase = session.scenario.phase_at(session.second())
         if phase is None:
             raise StopUser
-        found = self.send(next(session.kinds), phase, time.perf_counter())
-        if found.outcome is Outcome.REFUSED and session.scenario.retries:
-            gevent.sleep(found.retry_after_sec)
+        judgement = self.send(next(session.request_kinds), phase, time.perf_counter())
+        if judgement.outcome is Outcome.REFUSED and session.scenario.retries:
+            gevent.sleep(judgement.retry_after_sec)

@@ -31,27 +31,27 @@ class Bodies:
     def __init__(self, stock: Stock, seed: int = 0) -> None:
         chance = random.Random(seed)  # noqa: S311  # which picture comes first is no secret
         self._next: dict[str, Iterator[Body]] = {}
-        for kind, every in _FORM_EVERY.items():
-            pictures = list(stock.get(SMALL if kind == SEVERAL else kind, ()))
+        for request_kind, every in _FORM_EVERY.items():
+            pictures = list(stock.get(SMALL if request_kind == SEVERAL else request_kind, ()))
             if not pictures:
                 continue
             chance.shuffle(pictures)
-            self._next[kind] = itertools.cycle(_bodies(kind, pictures, every))
+            self._next[request_kind] = itertools.cycle(_bodies(request_kind, pictures, every))
 
     @property
-    def kinds(self) -> set[str]:
-        """Return the kinds that the pictures at hand are enough for."""
+    def request_kinds(self) -> set[str]:
+        """Return the request kinds that the pictures at hand are enough for."""
         return set(self._next)
 
-    def next(self, kind: str) -> Body:
-        """Return the next body of a kind."""
-        return next(self._next[kind])
+    def next(self, request_kind: str) -> Body:
+        """Return the next body of a request kind."""
+        return next(self._next[request_kind])
 
 
-def _bodies(kind: str, pictures: Sequence[Picture], form_every: int) -> list[Body]:
+def _bodies(request_kind: str, pictures: Sequence[Picture], form_every: int) -> list[Body]:
     """Return enough bodies that every picture is sent, as a form in every `form_every`-th."""
     count = len(pictures)
-    if kind == SEVERAL:
+    if request_kind == SEVERAL:
         return [_form([pictures[(n + k) % count] for k in range(PICTURES_AT_ONCE)]) for n in range(count)]
     if form_every == 1:
         return [_form([picture]) for picture in pictures]

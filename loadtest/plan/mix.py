@@ -1,4 +1,4 @@
-"""What is sent, in which proportions: the kinds of request, and the deck of cards that deals them.
+"""What is sent, in which proportions: the kinds of request, and and the shuffled deck that deals them.
 
 A deck holds every kind as often as its share says and is shuffled anew for each round, from a seed: proportions are
 exact after every deck, the order has no rhythm that could beat against the arrivals', and two runs send the same.
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from loadtest.errors import LoadTestError
 
 SMALL, PHONE, PNG, SEVERAL, BAD = "small", "phone", "png", "several", "bad"
-KINDS = {
+REQUEST_KINDS = {
     SMALL: "small JPEG",
     PHONE: "phone photo, 12 megapixels",
     PNG: "PNG",
@@ -38,10 +38,12 @@ def parse(text: str) -> dict[str, int]:
     shares: dict[str, int] = {}
     for part in text.split(","):
         name, separator, number = part.strip().partition("=")
-        if name not in KINDS or (separator and not (number.isascii() and number.isdecimal() and len(number) <= 4)):
+        if name not in REQUEST_KINDS or (
+            separator and not (number.isascii() and number.isdecimal() and len(number) <= 4)
+        ):
             raise LoadTestError(
                 f"--mix {text!r}: {part.strip()!r} is no share. Write typical, or kinds with whole numbers, such as "
-                f"small=9,bad=1; the kinds are {', '.join(KINDS)}."
+                f"small=9,bad=1; the kinds are {', '.join(REQUEST_KINDS)}."
             )
         shares[name] = int(number) if separator else 1
     shares = {name: share for name, share in shares.items() if share}
@@ -55,24 +57,24 @@ def parse(text: str) -> dict[str, int]:
 
 
 def deal(mix: Mix, seed: int = 0) -> Iterator[str]:
-    """Yield kinds for ever, each deck of `sum(mix.values())` in the proportions of `mix`."""
+    """Yield request kinds for ever, each deck of `sum(mix.values())` in the proportions of `mix`."""
     chance = random.Random(seed)  # noqa: S311  # an order, not a secret
-    deck = [kind for kind, share in mix.items() for _ in range(share)]
+    deck = [request_kind for request_kind, share in mix.items() for _ in range(share)]
     while True:
         chance.shuffle(deck)
         yield from deck
 
 
-def share(mix: Mix, kind: str) -> float:
-    """Return the share of `kind`, from 0 to 1."""
-    return mix.get(kind, 0) / sum(mix.values())
+def share(mix: Mix, request_kind: str) -> float:
+    """Return the share of `request_kind` in the requests, from 0 to 1."""
+    return mix.get(request_kind, 0) / sum(mix.values())
 
 
-def main_kind(mix: Mix) -> str:
-    """Return the kind that is sent most: the one whose percentiles are drawn over time."""
-    return max(mix, key=lambda kind: (mix[kind], kind != BAD))
+def main_request_kind(mix: Mix) -> str:
+    """Return the request kind that is sent most: the one whose percentiles are drawn over time."""
+    return max(mix, key=lambda request_kind: (mix[request_kind], request_kind != BAD))
 
 
 def text(mix: Mix) -> str:
     """Return the mix in words, such as "68 % small, 12 % phone"."""
-    return ", ".join(f"{share(mix, kind):.0%} {kind}".replace("%", " %") for kind in mix)
+    return ", ".join(f"{share(mix, request_kind):.0%} {request_kind}".replace("%", " %") for request_kind in mix)

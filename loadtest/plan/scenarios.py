@@ -1,22 +1,13 @@
-"""When requests are sent: the five scenarios, and the moments at which their arrivals are due.
-
-Open loop is the default: requests arrive at their rate whatever the server does, as they do from people who know
-nothing of one another. A closed loop, where each client waits for its answer before it sends again, slows down with the
-server that it measures and so hides what waiting there was ("coordinated omission"); it answers how much a fixed number
-of clients get out of it.
-"""
+"""The five scenarios: their phases at rates or with clients, and what the command line changes about them."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from loadtest.errors import LoadTestError
-
-Spacing = Literal["constant", "poisson"]
+from loadtest.plan.schedule import Phase, Scenario, Spacing
 
 WARM_UP = "warm-up"
 _WARM_UP_SEC = 5.0
@@ -24,7 +15,7 @@ SMOKE = "smoke"
 
 # What the project's targets were written for.
 STEADY_PER_SEC = 5.0
-# At 5 a second, 306 of these are small JPEGs (mix.py), and a 99th percentile needs 299 (figures.py).
+# At 5 a second, 306 of these are small JPEGs (mix.py), and a 99th percentile needs 299 (percentiles.py).
 STEADY_SEC = 90.0
 SMOKE_SEC = 10.0
 STEP_SEC = 10.0
@@ -39,105 +30,7 @@ _MOST_SEC = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A stretch of time at one rate (open loop) or with one number of clients (closed loop); the other is 0."""
-
-    name: str
-    seconds: float
-    per_sec: float = 0.0
-    clients: int = 0
-    measured: bool = True
-
-    @property
-    def arrivals(self) -> int:
-        """Return how many requests are due in an open loop."""
-        return round(self.per_sec * self.seconds)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Phases in order, and how a client takes a refusal."""
-
-    name: str
-    purpose: str
-    phases: tuple[Phase, ...]
-    spacing: Spacing = "constant"
-    # Send a refused request again when Retry-After is over. Off where the rate must stay what it is.
-    retries: bool = True
-
-    @property
-    def closed(self) -> bool:
-        """Return whether clients wait for their answers."""
-        return any(phase.clients for phase in self.phases)
-
-    @property
-    def seconds(self) -> float:
-        """Return how long sending takes."""
-        return sum(phase.seconds for phase in self.phases)
-
-    @property
-    def arrivals(self) -> int:
-        """Return how many requests are due in an open loop."""
-        return sum(phase.arrivals for phase in self.phases)
-
-    def starts(self) -> list[float]:
-        """Return the second at which each phase begins."""
-        found, now = [], 0.0
-        for phase in self.phases:
-            found.append(now)
-            now += phase.seconds
-        return found
-
-    def phase_at(self, second: float) -> int | None:
-        """Return the index of the phase at `second`, None when all is over."""
-        end = 0.0
-        for index, phase in enumerate(self.phases):
-            end += phase.seconds
-            if second < end:
-                return index
-        return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what JSON and Locust's messages can carry."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Scenario:
-        """Make it again from `to_dict()`."""
-        return cls(**{**found, "phases": tuple(Phase(**phase) for phase in found["phases"])})
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """One request of an open loop: its number, the second at which it is due, its phase."""
-
-    number: int
-    due_sec: float
-    phase: int
-
-
-def arrivals(scenario: Scenario, seed: int = 0) -> Iterator[Arrival]:
-    """Yield every arrival in order, `Phase.arrivals` of them in each phase, evenly spaced or as a Poisson process.
-
-    A Poisson process of which the number of events is known is that many independent uniform moments. They are drawn in
-    order without storing them: the next of `left` moments in `[now, end]` leaves a share U^(1/left) of the rest.
-    """
-    chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
-    number = 0
-    for index, (phase, start) in enumerate(zip(scenario.phases, scenario.starts(), strict=True)):
-        count, end = phase.arrivals, start + phase.seconds
-        now = start
-        for done in range(count):
-            if scenario.spacing == "poisson":
-                now = end - (end - now) * chance.random() ** (1 / (count - done))
-            else:
-                now = start + done * phase.seconds / count
-            yield Arrival(number, now, index)
-            number += 1
-
-
-@dataclass(frozen=True)
-class Wishes:
+class Overrides:
     """What the command line changes about a scenario; None keeps its default."""
 
     per_sec: float | None = None
@@ -161,31 +54,31 @@ class Wishes:
             raise LoadTestError("--to is a rate and --closed has none: give one of them.")
 
 
-def _one(name: str, wishes: Wishes, seconds: float) -> Phase:
-    """Return a phase at the everyday rate, or with the clients that were wished for."""
-    if wishes.clients is not None:
-        return Phase(name, seconds, clients=wishes.clients)
-    return Phase(name, seconds, per_sec=wishes.per_sec or STEADY_PER_SEC)
+def _one(name: str, overrides: Overrides, seconds: float) -> Phase:
+    """Return a phase at the everyday rate, or with the clients that --closed asks for."""
+    if overrides.clients is not None:
+        return Phase(name, seconds, clients=overrides.clients)
+    return Phase(name, seconds, per_sec=overrides.per_sec or STEADY_PER_SEC)
 
 
-def _smoke(wishes: Wishes) -> list[Phase]:
-    return [_one(SMOKE, wishes, wishes.seconds or SMOKE_SEC)]
+def _smoke(overrides: Overrides) -> list[Phase]:
+    return [_one(SMOKE, overrides, overrides.seconds or SMOKE_SEC)]
 
 
-def _steady(wishes: Wishes) -> list[Phase]:
-    return [_one("steady", wishes, wishes.seconds or STEADY_SEC)]
+def _steady(overrides: Overrides) -> list[Phase]:
+    return [_one("steady", overrides, overrides.seconds or STEADY_SEC)]
 
 
-def _steps(wishes: Wishes) -> list[Phase]:
+def _steps(overrides: Overrides) -> list[Phase]:
     """Return even distances on a logarithmic axis: factors of the square root of two, of two for clients."""
-    seconds = wishes.seconds or STEP_SEC
-    if wishes.clients is not None:
-        counts = [2**power for power in range(wishes.clients.bit_length())]
-        if counts[-1] < wishes.clients:
-            counts.append(wishes.clients)
+    seconds = overrides.seconds or STEP_SEC
+    if overrides.clients is not None:
+        counts = [2**power for power in range(overrides.clients.bit_length())]
+        if counts[-1] < overrides.clients:
+            counts.append(overrides.clients)
         return [Phase(f"{count} client{'s' if count > 1 else ''}", seconds, clients=count) for count in counts]
-    first = wishes.per_sec or STEPS_FROM_PER_SEC
-    last = wishes.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
+    first = overrides.per_sec or STEPS_FROM_PER_SEC
+    last = overrides.to_per_sec or max(STEPS_TO_PER_SEC, 2 * first)
     if last <= first:
         raise LoadTestError(f"--to {last:g} is not above --rate {first:g}: steps go up.")
     rates, rate = [], first
@@ -195,25 +88,25 @@ def _steps(wishes: Wishes) -> list[Phase]:
     return [Phase(f"{rate:.3g}/s", seconds, per_sec=float(f"{rate:.3g}")) for rate in [*rates, last]]
 
 
-def _spike(wishes: Wishes) -> list[Phase]:
-    times = zip(_SPIKE, (SPIKE_BEFORE_SEC, wishes.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC), strict=True)
-    if wishes.clients is not None:
-        return [Phase(name, sec, clients=wishes.clients if name == "spike" else 1) for name, sec in times]
-    base = wishes.per_sec or STEADY_PER_SEC
-    peak = wishes.to_per_sec or SPIKE_FACTOR * base
+def _spike(overrides: Overrides) -> list[Phase]:
+    times = zip(_SPIKE, (SPIKE_BEFORE_SEC, overrides.seconds or SPIKE_SEC, SPIKE_RECOVERY_SEC), strict=True)
+    if overrides.clients is not None:
+        return [Phase(name, sec, clients=overrides.clients if name == "spike" else 1) for name, sec in times]
+    base = overrides.per_sec or STEADY_PER_SEC
+    peak = overrides.to_per_sec or SPIKE_FACTOR * base
     return [Phase(name, sec, per_sec=peak if name == "spike" else base) for name, sec in times]
 
 
-def _soak(wishes: Wishes) -> list[Phase]:
+def _soak(overrides: Overrides) -> list[Phase]:
     """Return quarters, so that the last can be held against the target that the first had to meet."""
-    seconds = wishes.seconds or SOAK_SEC
-    return [_one(name, wishes, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
+    seconds = overrides.seconds or SOAK_SEC
+    return [_one(name, overrides, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
 
 
 _SPIKE = ("before", "spike", "recovery")
 _SOAK = ("start", "middle", "end")
-_Make = Callable[[Wishes], list[Phase]]
-_SCENARIOS: dict[str, tuple[str, _Make, bool]] = {
+_PhasesOf = Callable[[Overrides], list[Phase]]
+_SCENARIOS: dict[str, tuple[str, _PhasesOf, bool]] = {
     SMOKE: ("a few seconds: does everything answer as it should?", _smoke, True),
     "steady": ("the everyday load that the targets were written for", _steady, True),
     "steps": ("ever higher rates, to the knee of the curve and beyond", _steps, False),
@@ -225,23 +118,23 @@ NAMES = tuple(_SCENARIOS)
 PHASE_NAMES = {"spike": _SPIKE, "soak": _SOAK}
 
 
-def make(name: str, wishes: Wishes) -> Scenario:
+def make(name: str, overrides: Overrides) -> Scenario:
     """Return the scenario `name` (one of `NAMES`), with a warm-up that is not measured in front.
 
     Raises:
-        LoadTestError: the wishes contradict one another, or the scenario would send nothing.
+        LoadTestError: the overrides contradict one another, or the scenario would send nothing.
     """
-    wishes.check()
+    overrides.check()
     purpose, phases, retries = _SCENARIOS[name]
-    measured = phases(wishes)
+    measured = phases(overrides)
     first = measured[0]
-    warm_up = dataclasses.replace(first, name=WARM_UP, seconds=wishes.warm_up_sec, measured=False)
+    warm_up = dataclasses.replace(first, name=WARM_UP, seconds=overrides.warm_up_sec, measured=False)
     scenario = Scenario(
         name,
         purpose,
-        (warm_up, *measured) if name != SMOKE and wishes.warm_up_sec else tuple(measured),
-        wishes.spacing or "constant",
-        retries if wishes.retries is None else wishes.retries,
+        (warm_up, *measured) if name != SMOKE and overrides.warm_up_sec else tuple(measured),
+        overrides.spacing or "constant",
+        retries if overrides.retries is None else overrides.retries,
     )
     silent = [phase for phase in measured if not phase.clients and not phase.arrivals]
     if silent:

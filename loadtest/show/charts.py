@@ -5,75 +5,48 @@ Each is drawn on axes that it is given, so that the page has them one by one and
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
 
 from loadtest.judge import metrics
 from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
-from loadtest.measure.records import kind_number
-from loadtest.plan.mix import BAD, KINDS
-from loadtest.plan.scenarios import Scenario
+from loadtest.measure.records import request_kind_number
+from loadtest.plan.mix import BAD, REQUEST_KINDS
+from loadtest.plan.schedule import Scenario
+from loadtest.show.drawing import FAILED, GOOD, INK, QUIET, REFUSED, legend, logarithmic
 
-GOOD, REFUSED, FAILED, QUIET, INK = "#0b57d0", "#e37400", "#b3261e", "#80868b", "#1f1f1f"
-_KIND_COLOURS = dict(zip(KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
+_REQUEST_COLOURS = dict(zip(REQUEST_KINDS, ("#0b57d0", "#8430ce", "#12858c", "#b06000", QUIET), strict=True))
 _LINES = {"p50_ms": ("p50", "-", 2.2), "p95_ms": ("p95", "-", 1.2), "p99_ms": ("p99", ":", 1.2)}
 _MOST_DOTS = 20_000
-_DPI = 120
 _NARROW = 0.07  # a phase that is too short for its name, as a share of the whole
-_LEGEND_INCHES = 0.52  # below the axes: tick labels and the axis' name
 
 Draw = Callable[[Axes, Run], None]
 
-mpl.use("Agg")
-_STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#bdc1c6",
-    "axes.labelcolor": "#444746",
-    "xtick.color": "#444746",
-    "ytick.color": "#444746",
-    "axes.grid": True,
-    "grid.color": "#e8eaed",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.fonttype": "path",  # looks alike whatever fonts the reader has
-    "svg.hashsalt": "loadtest",  # or names inside would differ from time to time
-}
-
 
 def latency_over_time(axes: Axes, run: Run) -> None:
-    """Draw every answered request as a dot, and the percentiles of the main kind as lines."""
+    """Draw every answered request as a dot, and the percentiles of the main request kind as lines."""
     result = run.result
-    good = run.rows.column("outcome") == Outcome.GOOD
-    due, latency_us, kinds = (run.rows.column(name)[good] for name in ("due_sec", "latency_us", "kind"))
+    good = run.records.column("outcome") == Outcome.GOOD
+    due, latency_us, request_kinds = (
+        run.records.column(name)[good] for name in ("due_sec", "latency_us", "request_kind")
+    )
     thin = max(1, len(due) // _MOST_DOTS)
-    for kind in result["mix"]:
-        chosen = np.flatnonzero(kinds == kind_number(kind))[::thin]
+    for request_kind in result["mix"]:
+        chosen = np.flatnonzero(request_kinds == request_kind_number(request_kind))[::thin]
         axes.scatter(
             *(due[chosen], np.maximum(latency_us[chosen] / 1000, 0.1)),
             s=9,
-            color=_KIND_COLOURS[kind],
+            color=_REQUEST_COLOURS[request_kind],
             alpha=0.35,
             linewidths=0,
             rasterized=True,
-            label=KINDS[kind],
+            label=REQUEST_KINDS[request_kind],
         )
     windows = result["timeline"]
     middles = [(window["begin_sec"] + window["end_sec"]) / 2 for window in windows]
@@ -84,8 +57,8 @@ def latency_over_time(axes: Axes, run: Run) -> None:
     _draw_phases(axes, result)
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="seconds since the start", ylabel="latency, ms", xlim=(0, windows[-1]["end_sec"]))
-    axes.set_title(f"Latency: every request (dots), percentiles of {KINDS[result['main_kind']]} (lines)")
-    _legend(axes, 4)
+    axes.set_title(f"Latency: every request (dots), percentiles of {REQUEST_KINDS[result['main_kind']]} (lines)")
+    legend(axes, 4)
 
 
 def answers_over_time(axes: Axes, run: Run) -> None:
@@ -108,7 +81,7 @@ def answers_over_time(axes: Axes, run: Run) -> None:
     axes.set(xlabel="seconds since the start", ylabel="a second", xlim=(0, windows[-1]["end_sec"]))
     axes.set_ylim(0, 1.1 * max(axes.get_ylim()[1], 1e-9))
     axes.set_title("Answers a second, by when the request was due")
-    _legend(axes, 4)
+    legend(axes, 4)
 
 
 def throughput_against_latency(axes: Axes, run: Run) -> None:
@@ -140,29 +113,36 @@ def throughput_against_latency(axes: Axes, run: Run) -> None:
         )
     logarithmic(axes, axes.yaxis)
     axes.set(xlabel="good answers a second (right and low is better)", ylabel="latency, ms", xlim=(0, None))
-    axes.set_title(f"Throughput against latency, {KINDS[result['main_kind']]}")
-    _legend(axes, 4)
+    axes.set_title(f"Throughput against latency, {REQUEST_KINDS[result['main_kind']]}")
+    legend(axes, 4)
 
 
 def distribution(axes: Axes, run: Run) -> None:
-    """Draw for each kind which share of its requests was answered within a time."""
+    """Draw for each request kind which share of its requests was answered within a time."""
     result = run.result
     scenario = Scenario.from_dict(result["scenario"])
-    for kind in result["mix"]:
-        ordered = metrics.latencies_ms(run.rows, scenario, kind=kind)
-        if len(ordered) and kind != BAD:
+    for request_kind in result["mix"]:
+        ordered = metrics.latencies_ms(run.records, scenario, request_kind=request_kind)
+        if len(ordered) and request_kind != BAD:
             share = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
-            main = kind == result["main_kind"]
-            colour = _KIND_COLOURS[kind]
-            axes.step(ordered, share, where="post", color=colour, linewidth=2.2 if main else 1.2, label=KINDS[kind])
-    found = result["figures"]["kinds"][result["main_kind"]]
+            main = request_kind == result["main_kind"]
+            colour = _REQUEST_COLOURS[request_kind]
+            axes.step(
+                ordered,
+                share,
+                where="post",
+                color=colour,
+                linewidth=2.2 if main else 1.2,
+                label=REQUEST_KINDS[request_kind],
+            )
+    main_metrics = result["figures"]["kinds"][result["main_kind"]]
     for metric, (name, _, _) in _LINES.items():
-        if found["intervals_ms"][metric]:
+        if main_metrics["intervals_ms"][metric]:
             height = 100 * metrics.PERCENTILES[metric]
-            axes.plot(found[metric], height, "o", color=INK, markersize=4, zorder=4)
+            axes.plot(main_metrics[metric], height, "o", color=INK, markersize=4, zorder=4)
             axes.annotate(
-                f"{name} {found[metric]:g} ms",
-                (found[metric], height),
+                f"{name} {main_metrics[metric]:g} ms",
+                (main_metrics[metric], height),
                 xytext=(8, -9),
                 textcoords="offset points",
                 va="center",
@@ -172,19 +152,12 @@ def distribution(axes: Axes, run: Run) -> None:
     axes.set_xlim(right=1.25 * axes.get_xlim()[1])  # room for the names of the percentiles
     axes.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
     axes.set_title("Share of requests that were answered within a time")
-    _legend(axes, 2)
+    legend(axes, 2)
 
 
 def main_chart(result: dict[str, Any]) -> Draw:
     """Return what says most about a scenario: the curve with the knee, or the distribution."""
     return throughput_against_latency if len(result["figures"]["phases"]) > 3 else distribution
-
-
-@contextlib.contextmanager
-def style() -> Iterator[None]:
-    """Draw in the style of the reports for the duration of the block."""
-    with mpl.rc_context(cast(Any, _STYLE)):
-        yield
 
 
 def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
@@ -194,17 +167,8 @@ def draw(chart: Draw, run: Run, width: float, height: float) -> Figure:
     return figure
 
 
-def to_bytes(figure: Figure, kind: str = "png") -> bytes:
-    """Return a figure as a file, and close it."""
-    buffer = io.BytesIO()
-    # Without a date two reports of the same run are equal.
-    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else None)
-    plt.close(figure)
-    return buffer.getvalue()
-
-
 def _draw_limits(axes: Axes, result: dict[str, Any]) -> None:
-    """Mark the targets of the main kind where they hold for the whole run."""
+    """Mark the targets of the main request kind where they hold for the whole run."""
     for verdict in result["verdicts"]:
         if verdict["metric"] in _LINES and verdict["kind"] == result["main_kind"] and not verdict["phase"]:
             axes.axhline(verdict["limit"], color=FAILED, linewidth=0.9, linestyle=(0, (6, 4)))
@@ -240,33 +204,3 @@ def _draw_phases(axes: Axes, result: dict[str, Any], names: bool = True) -> None
                 color=QUIET,
                 clip_on=True,
             )
-
-
-def _legend(axes: Axes, columns: int) -> None:
-    """Put the legend below the axis' name, whatever the height of the axes."""
-    if not axes.get_legend_handles_labels()[0]:
-        return  # nothing was drawn
-    below = ScaledTranslation(0, -_LEGEND_INCHES, axes.figure.dpi_scale_trans)
-    legend = axes.legend(
-        ncols=columns,
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=axes.transAxes + below,
-        borderaxespad=0,
-        borderpad=0,
-        columnspacing=1.4,
-        markerscale=1.6,
-    )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-
-
-def logarithmic(axes: Axes, axis: Axis) -> None:
-    """Label 1, 2 and 5 of every power of ten."""
-    if not np.max(axis.get_data_interval()) > 0:
-        return  # nothing was drawn, or nothing above 0
-    (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

@@ -11,7 +11,7 @@ from loadtest.judge.metrics import PERCENTILES
 from loadtest.judge.targets import text
 from loadtest.measure import machine
 from loadtest.plan import mix
-from loadtest.show import charts, summary
+from loadtest.show import drawing, summary
 
 _METRICS = (*PERCENTILES, "error_ratio", "refused_ratio", "goodput_ratio", "goodput_per_sec")
 _LESS_IS_BETTER = {*PERCENTILES, "error_ratio", "refused_ratio"}
@@ -23,28 +23,34 @@ def table(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> str:
     if differing := differences(a, b):
         lines += ["", "  Not under the same conditions:", *(f"    {line}" for line in differing)]
     lines += ["", f"  {'':<44}{'A':>12}{'B':>12}{'B to A':>10}"]
-    for name, metric, x, y in rows(a, b):
-        values = ["-" if found is None else text(metric, found[metric]) for found in (x, y)]
+    for name, metric, x, y in compared_metrics(a, b):
+        values = ["-" if side is None else text(metric, side[metric]) for side in (x, y)]
         lines.append(f"  {name:<44}{values[0]:>12}{values[1]:>12}{_change(metric, x, y)}")
     for label, result in (("A", a), ("B", b)):
         lines.append(f"  {label}: {summary.headline(result).lower()}")
     return "\n".join(lines)
 
 
-def rows(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]]:
-    """Return what is compared: a name, a metric, and the figures of both, None where the metric is not known."""
-    found = []
-    for kind in [kind for kind in mix.KINDS if kind in a["mix"] and kind in b["mix"] and kind != mix.BAD]:
+def compared_metrics(
+    a: dict[str, Any], b: dict[str, Any]
+) -> list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]]:
+    """Return what is compared: a name, a metric, and the metrics of both, None where the metric is not known."""
+    compared = []
+    for request_kind in [
+        request_kind
+        for request_kind in mix.REQUEST_KINDS
+        if request_kind in a["mix"] and request_kind in b["mix"] and request_kind != mix.BAD
+    ]:
         for metric in PERCENTILES:
-            pair = [run["figures"]["kinds"][kind] for run in (a, b)]
-            known = [figures if figures["intervals_ms"][metric] else None for figures in pair]
+            pair = [run["figures"]["kinds"][request_kind] for run in (a, b)]
+            known = [metrics if metrics["intervals_ms"][metric] else None for metrics in pair]
             if any(known):
-                found.append((f"{metric[:3]} of {mix.KINDS[kind]}", metric, known[0], known[1]))
+                compared.append((f"{metric[:3]} of {mix.REQUEST_KINDS[request_kind]}", metric, known[0], known[1]))
     for metric in _METRICS[len(PERCENTILES) :]:
         pair = [run["figures"]["all"] for run in (a, b)]
-        known = [figures if figures[metric] is not None else None for figures in pair]
-        found.append((metric.replace("_per_sec", " a second").replace("_", " "), metric, known[0], known[1]))
-    return found
+        known = [metrics if metrics[metric] is not None else None for metrics in pair]
+        compared.append((metric.replace("_per_sec", " a second").replace("_", " "), metric, known[0], known[1]))
+    return compared
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
@@ -61,46 +67,50 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
 
 
 def plot(a: dict[str, Any], b: dict[str, Any], names: tuple[str, str]) -> bytes:
-    """Return a PNG: how the latency of each kind is distributed in both runs, and their percentiles as bars."""
-    kinds = [kind for kind in mix.KINDS if a["curves"].get(kind) and b["curves"].get(kind) and kind != mix.BAD]
-    main = a["main_kind"] if a["main_kind"] in kinds else next(iter(kinds), None)
-    with charts.style():
+    """Return a PNG: how the latency of each request kind is distributed in both runs, and their percentiles as bars."""
+    request_kinds = [
+        request_kind
+        for request_kind in mix.REQUEST_KINDS
+        if a["curves"].get(request_kind) and b["curves"].get(request_kind) and request_kind != mix.BAD
+    ]
+    main = a["main_kind"] if a["main_kind"] in request_kinds else next(iter(request_kinds), None)
+    with drawing.style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained", width_ratios=[1.3, 1])
-        for run, name, colour in ((a, f"A  {names[0]}", charts.QUIET), (b, f"B  {names[1]}", charts.GOOD)):
-            for kind in kinds:
-                style = {"linewidth": 2.4, "label": name} if kind == main else {"linewidth": 0.9, "alpha": 0.5}
-                left.plot(run["curves"][kind], range(101), color=colour, **style)
+        for run, name, colour in ((a, f"A  {names[0]}", drawing.QUIET), (b, f"B  {names[1]}", drawing.GOOD)):
+            for request_kind in request_kinds:
+                style = {"linewidth": 2.4, "label": name} if request_kind == main else {"linewidth": 0.9, "alpha": 0.5}
+                left.plot(run["curves"][request_kind], range(101), color=colour, **style)
         if main:
-            charts.logarithmic(left, left.xaxis)
+            drawing.logarithmic(left, left.xaxis)
             left.legend(loc="lower right")
         left.set(xlabel="latency, ms", ylabel="answered within, %", ylim=(0, 104))
-        left.set_title(f"Answered within a time: {mix.KINDS.get(main or '', '')} (thick), other kinds (thin)")
+        left.set_title(f"Answered within a time: {mix.REQUEST_KINDS.get(main or '', '')} (thick), other kinds (thin)")
         _bars(right, a, b, main)
-        return charts.to_bytes(figure)
+        return drawing.to_bytes(figure)
 
 
 def _bars(axes: Any, a: dict[str, Any], b: dict[str, Any], main: str | None) -> None:
-    for offset, run, colour in ((-0.2, a, charts.QUIET), (0.2, b, charts.GOOD)):
-        figures = run["figures"]["kinds"].get(main) or run["figures"]["all"]
+    for offset, run, colour in ((-0.2, a, drawing.QUIET), (0.2, b, drawing.GOOD)):
+        metrics = run["figures"]["kinds"].get(main) or run["figures"]["all"]
         for number, metric in enumerate(PERCENTILES):
-            limits = figures["intervals_ms"][metric]
+            limits = metrics["intervals_ms"][metric]
             if not limits:
                 axes.text(number + offset, 0, "not\nknown", ha="center", va="bottom", fontsize=8, color=colour)
                 continue
-            value = figures[metric]
+            value = metrics[metric]
             axes.bar(number + offset, value, 0.36, color=colour, alpha=0.85)
             axes.errorbar(
                 number + offset,
                 value,
                 [[value - limits[0]], [limits[1] - value]],
-                color=charts.INK,
+                color=drawing.INK,
                 linewidth=1,
                 capsize=3,
             )
             axes.text(number + offset, limits[1], f"{value:g}", ha="center", va="bottom", fontsize=9)
     axes.set_xticks(range(len(PERCENTILES)), [metric[:3] for metric in PERCENTILES])
     axes.set(ylabel="ms")
-    axes.set_title(f"Percentiles of {mix.KINDS.get(main or '', 'all')}, with 95 % confidence")
+    axes.set_title(f"Percentiles of {mix.REQUEST_KINDS.get(main or '', 'all')}, with 95 % confidence")
 
 
 def _change(metric: str, a: dict[str, Any] | None, b: dict[str, Any] | None) -> str:

@@ -12,22 +12,22 @@ from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch
 
-from loadtest.judge import results
+from loadtest.judge import saved
 from loadtest.judge.results import Run
 from loadtest.judge.targets import text
 from loadtest.measure import machine
 from loadtest.plan import mix
-from loadtest.show import charts, summary
+from loadtest.show import charts, drawing, summary
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_ROWS_IN_PICTURE = 8
+_VERDICTS_IN_PICTURE = 8
 
 
 def save(run: Run, folder: Path) -> None:
     """Write report.html and report.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / results.HTML).write_text(page(run), "utf-8")
-    (folder / results.PNG).write_bytes(picture(run))
+    (folder / saved.HTML).write_text(page(run), "utf-8")
+    (folder / saved.PNG).write_bytes(picture(run))
 
 
 def page(run: Run) -> str:
@@ -40,7 +40,7 @@ def page(run: Run) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    with charts.style():
+    with drawing.style():
         drawn = [
             (_svg(charts.main_chart(result), run, 5.4), "Throughput, or how latency is distributed"),
             (_svg(charts.latency_over_time, run, 5.4), "Latency over time"),
@@ -56,7 +56,7 @@ def page(run: Run) -> str:
         tiles=tiles(result),
         charts=drawn,
         machine=machine.in_words(result["conditions"]["machine"]),
-        kinds=mix.KINDS,
+        request_kinds=mix.REQUEST_KINDS,
         mix=mix.text(result["mix"]),
         measured=_measured,
         known=known,
@@ -65,9 +65,9 @@ def page(run: Run) -> str:
 
 
 def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the figures that matter most: value, unit, and of what."""
+    """Return the metrics that matter most: value, unit, and of what."""
     everything, main = result["figures"]["all"], result["figures"]["kinds"][result["main_kind"]]
-    name, where = mix.KINDS[result["main_kind"]], ""
+    name, where = mix.REQUEST_KINDS[result["main_kind"]], ""
     rate = (everything["goodput_per_sec"], "good answers")
     if result["knee"] is not None:  # percentiles over all steps would say nothing
         step = result["figures"]["phases"][result["knee"]]
@@ -82,21 +82,21 @@ def tiles(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def known(figures: dict[str, Any], metric: str) -> str:
+def known(metrics: dict[str, Any], metric: str) -> str:
     """Return a percentile, "" where its samples are too few to know it."""
-    return f"{figures[metric]:.1f}" if figures["intervals_ms"][metric] else ""
+    return f"{metrics[metric]:.1f}" if metrics["intervals_ms"][metric] else ""
 
 
-def limits(figures: dict[str, Any], metric: str) -> str:
+def limits(metrics: dict[str, Any], metric: str) -> str:
     """Return a percentile's 95 % confidence interval, "" where it is not known."""
-    found = figures["intervals_ms"][metric]
-    return f"{found[0]:.1f} to {found[1]:.1f}" if found else ""
+    interval = metrics["intervals_ms"][metric]
+    return f"{interval[0]:.1f} to {interval[1]:.1f}" if interval else ""
 
 
 def picture(run: Run) -> bytes:
     """Return the run as one PNG."""
     result = run.result
-    with charts.style():
+    with drawing.style():
         figure = plt.figure(figsize=(14, 10), layout=ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.12))
         grid = figure.add_gridspec(3, 2, height_ratios=[0.85, 2.6, 1.7], width_ratios=[1.2, 1])
         _head(figure.add_subplot(grid[0, :]), result)
@@ -104,13 +104,13 @@ def picture(run: Run) -> bytes:
         charts.main_chart(result)(figure.add_subplot(grid[1, 1]), run)
         charts.answers_over_time(figure.add_subplot(grid[2, 0]), run)
         _verdicts(figure.add_subplot(grid[2, 1]), result)
-        return charts.to_bytes(figure)
+        return drawing.to_bytes(figure)
 
 
 def _head(axes: Any, result: dict[str, Any]) -> None:
     conditions = result["conditions"]
-    found = conditions["machine"]
-    colour = "#137333" if result["met"] else charts.FAILED
+    sender = conditions["machine"]
+    colour = "#137333" if result["met"] else drawing.FAILED
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.text(0, 1, summary.headline(result), fontsize=21, fontweight="bold", color=colour, va="top")
@@ -118,7 +118,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
         f"{result['scenario']['name']}: {summary.load_in_words(result)}",
         f"to {conditions['host']}, {conditions['when'][:10]} {conditions['when'][11:16]} UTC",
         f"{summary.model_in_words(result)}; version {conditions['service']['version']}",
-        f"{'service and load on' if conditions['local'] else 'load from'} {found['processor']}, {found['cpus']} CPUs",
+        f"{'service and load on' if conditions['local'] else 'load from'} {sender['processor']}, {sender['cpus']} CPUs",
     ]
     axes.text(0, 0.62, "\n".join(lines), fontsize=9, color="#444746", va="top", linespacing=1.5)
     for number, (value, unit, name) in enumerate(tiles(result)):
@@ -128,7 +128,7 @@ def _head(axes: Any, result: dict[str, Any]) -> None:
             (left, 0), 0.074, 1, boxstyle=style, mutation_aspect=9, facecolor="#f3f6fc", edgecolor="none"
         )
         axes.add_patch(box)
-        axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=charts.INK, va="top")
+        axes.text(left + 0.008, 0.9, value, fontsize=16, fontweight="bold", color=drawing.INK, va="top")
         axes.text(
             left + 0.008, 0.6, f"{unit}\n{textwrap.fill(name, 12)}".strip(), fontsize=8.5, color="#444746", va="top"
         )
@@ -139,16 +139,16 @@ def _verdicts(axes: Any, result: dict[str, Any]) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Targets")
     verdicts = sorted(result["verdicts"], key=lambda verdict: verdict["met"])
-    for number, verdict in enumerate(verdicts[:_ROWS_IN_PICTURE]):
-        top = 0.95 - number / (_ROWS_IN_PICTURE + 3)
-        colour = "#137333" if verdict["met"] else charts.FAILED
+    for number, verdict in enumerate(verdicts[:_VERDICTS_IN_PICTURE]):
+        top = 0.95 - number / (_VERDICTS_IN_PICTURE + 3)
+        colour = "#137333" if verdict["met"] else drawing.FAILED
         axes.text(
             0, top, "met" if verdict["met"] else "MISSED", color=colour, fontweight="bold", fontsize=9, va="center"
         )
         axes.text(0.14, top, verdict["name"], fontsize=9, va="center")
         axes.text(0.77, top, _measured(verdict), fontsize=9, va="center", ha="right", fontweight="bold")
         axes.text(0.8, top, verdict["condition"], fontsize=9, va="center", color="#444746")
-    left = len(verdicts) - _ROWS_IN_PICTURE
+    left = len(verdicts) - _VERDICTS_IN_PICTURE
     notes = [f"{left} more targets are in report.html."] if left > 0 else []
     notes += summary.warnings(result)
     lines = [line for note in notes for line in textwrap.wrap(note, 95)]
@@ -161,5 +161,5 @@ def _measured(verdict: dict[str, Any]) -> str:
 
 def _svg(chart: charts.Draw, run: Run, height: float) -> str:
     """Return a chart as the address of an image, for <img src>."""
-    data = charts.to_bytes(charts.draw(chart, run, 9.6, height), "svg")
+    data = drawing.to_bytes(charts.draw(chart, run, 9.6, height), "svg")
     return "data:image/svg+xml;base64," + base64.b64encode(data).decode()

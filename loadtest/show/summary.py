@@ -49,29 +49,29 @@ def model_in_words(result: dict[str, Any]) -> str:
 
 def warnings(result: dict[str, Any]) -> list[str]:
     """Return what limits the run's worth: a stand-in model, a generator that was late, a shared machine."""
-    found = []
+    notes = []
     conditions = result["conditions"]
     weights = conditions["service"]["model"].get("weights")
     if weights in ("digits", "untrained"):
         what = (
             "a small stand-in that knows handwritten digits" if weights == "digits" else "a network of random weights"
         )
-        found.append(f"The model under test is {what}, not the one that people will use.")
+        notes.append(f"The model under test is {what}, not the one that people will use.")
     if conditions["local"]:
-        found.append("The load came from the machine that served it; both shared its processors.")
+        notes.append("The load came from the machine that served it; both shared its processors.")
     generator = conditions["generator"]
     busiest = max(generator["cpu_share"].values(), default=0.0)
     if busiest > 0.8:
-        found.append(
+        notes.append(
             f"A load generator used {busiest:.0%} of a processor and may have been the limit: spread the load over "
             "workers (docs/loadtest.md)."
         )
     if result["lag_ms"] and result["lag_ms"]["p99"] > 10:
-        found.append(
+        notes.append(
             f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more, because the generator's "
             "processor was busy; latencies include that."
         )
-    return found
+    return notes
 
 
 def terminal(result: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def terminal(result: dict[str, Any]) -> str:
             name = phase["name"] + ("  <- knee" if number == result["knee"] else "")
             lines.append(_row(name, phase["all"]))
     else:
-        lines += [_row(mix.KINDS[kind], found) for kind, found in figures["kinds"].items()]
+        lines += [_row(mix.REQUEST_KINDS[request_kind], metrics) for request_kind, metrics in figures["kinds"].items()]
     lines.append(_row("all", everything))
     lines += _errors(result["errors"])
     notes = warnings(result)
@@ -100,10 +100,12 @@ def terminal(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, found: dict[str, Any]) -> str:
-    known = {key: found[key] for key in PERCENTILES if found["intervals_ms"][key]}  # the others had too few samples
+def _row(name: str, metrics: dict[str, Any]) -> str:
+    known = {key: metrics[key] for key in PERCENTILES if metrics["intervals_ms"][key]}  # the others had too few samples
     times = "".join(f"{format(known[key], '.1f') if key in known else '-':>9}" for key in PERCENTILES)
-    return f"  {name:<34.34}{found['sent']:>8}{found['good']:>8}{found['refused']:>9}{found['failed']:>8}{times}"
+    return (
+        f"  {name:<34.34}{metrics['sent']:>8}{metrics['good']:>8}{metrics['refused']:>9}{metrics['failed']:>8}{times}"
+    )
 
 
 def _errors(errors: list[dict[str, Any]], most: int = 5) -> list[str]:

@@ -39,7 +39,10 @@ SHAPES = {
         {"allUpdatesRule": "notificationsRule", "billingAccount": _IN_THE_ADDRESS},
     ),
     "cloudbuild.Trigger": Shape(
-        "cloudbuild", "v1", "BuildTrigger", {"ignoredFiles": "ignoredFiles", "substitutions": "substitutions"}
+        "cloudbuild",
+        "v1",
+        "BuildTrigger",
+        {"ignoredFiles": "ignoredFiles", "includedFiles": "includedFiles", "substitutions": "substitutions"},
     ),
     "certificatemanager.Certificate": Shape("certificatemanager", "v1", "Certificate"),
     "certificatemanager.CertificateMap": Shape("certificatemanager", "v1", "CertificateMap"),

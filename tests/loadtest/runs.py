@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, encode, photo
 from tests.server import environment
 
 # Answers, however slow: for tests that are about something else.
@@ -63,13 +63,21 @@ def command(*arguments: object, **settings: object) -> Ended:
 
 
 def results(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
-    return found
+    document: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
+    return document
 
 
 def requests(folder: Path) -> list[dict[str, str]]:
     with gzip.open(folder / "requests.csv.gz", "rt", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def small_pictures(folder: Path) -> Path:
+    """Return a new folder with one picture: a worker without any makes all sorts, which takes it seconds."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    (pictures / "small.jpg").write_bytes(encode(photo()))
+    return pictures
 
 
 def targets(folder: Path, **tables: str) -> Path:

@@ -13,7 +13,7 @@ from tests.infra.cloud import PROJECT, REGION
 from tests.infra.conftest import Deployed, deployed, engine  # noqa: F401  # fixtures
 from tests.infra.deployment import Deployment, values
 from tests.infra.stacks import STACKS, deploy
-from tests.pipeline.test_cloudbuild import BUILD
+from tests.pipeline.test_cloudbuild import BUILD, BUILDS, FILES
 
 DEPLOYER = f"serviceAccount:pipeline-dev@{PROJECT}.iam.gserviceaccount.com"
 PREVIEWER = f"serviceAccount:preview-dev@{PROJECT}.iam.gserviceaccount.com"
@@ -109,14 +109,16 @@ def test_a_build_writes_its_own_stacks_objects_only(pipeline: Deployment) -> Non
 
 
 def triggers(deployment: Deployment) -> dict[str, dict[str, Any]]:
+    """Return what each trigger was given by what its build does."""
     return {
-        trigger.inputs["substitutions"]["_ACTION"]: trigger.inputs for trigger in deployment.of("cloudbuild.Trigger")
+        trigger.inputs["substitutions"].get("_ACTION", "test"): trigger.inputs
+        for trigger in deployment.of("cloudbuild.Trigger")
     }
 
 
 def test_pushes_are_deployed_and_pull_requests_previewed(pipeline: Deployment) -> None:
     found = triggers(pipeline)
-    assert set(found) == {"deploy", "preview", "renew", "drift"}
+    assert set(found) == {"deploy", "preview", "test", "renew", "drift"}
     assert found["deploy"]["repositoryEventConfig"]["push"] == {"branch": "^main$"}
     assert found["preview"]["repositoryEventConfig"]["pullRequest"] == {
         "branch": "^main$",
@@ -126,6 +128,17 @@ def test_pushes_are_deployed_and_pull_requests_previewed(pipeline: Deployment) -
         assert found[action]["filename"] == "cloudbuild.yaml"
 
 
+def test_every_push_to_the_branch_is_tested_and_documents_alone_deploy_nothing(pipeline: Deployment) -> None:
+    """They are under test: a push of them that nobody tested would fail in the next person's build."""
+    deploys, tests = (triggers(pipeline)[action] for action in ("deploy", "test"))
+    assert tests["repositoryEventConfig"] == deploys["repositoryEventConfig"]
+    assert tests["includedFiles"] == deploys["ignoredFiles"] == ["docs/**", "**/*.md"]
+    assert "ignoredFiles" not in tests
+    assert "includedFiles" not in deploys
+    assert tests["filename"] == "cloudbuild-docs.yaml"
+    assert tests["serviceAccount"].endswith(PREVIEWER.removeprefix("serviceAccount:"))
+
+
 def test_what_is_done_by_the_calendar_makes_no_image(pipeline: Deployment) -> None:
     for action in ("renew", "drift"):
         assert triggers(pipeline)[action]["gitFileSource"]["path"] == "cloudbuild-fleet.yaml"
@@ -133,7 +146,7 @@ def test_what_is_done_by_the_calendar_makes_no_image(pipeline: Deployment) -> No
 
 def test_each_trigger_builds_as_the_account_that_cloudbuild_yaml_names(pipeline: Deployment) -> None:
     """Two different answers to who builds would be one too many."""
-    for action, kind in (("deploy", "pipeline"), ("preview", "preview")):
+    for action, kind in (("deploy", "pipeline"), ("preview", "preview"), ("test", "preview")):
         inputs = triggers(pipeline)[action]
         named = BUILD["serviceAccount"].replace("$_ACCOUNT", inputs["substitutions"]["_ACCOUNT"])
         assert named.replace("$PROJECT_ID", PROJECT) == inputs["serviceAccount"]
@@ -141,10 +154,12 @@ def test_each_trigger_builds_as_the_account_that_cloudbuild_yaml_names(pipeline:
 
 
 def test_triggers_set_what_must_be_given_and_nothing_that_is_not_declared(pipeline: Deployment) -> None:
-    required = {name for name, default in BUILD["substitutions"].items() if not default}
-    optional = {"_COMMENT_SECRET", "_MIRROR", "_PR_NUMBER"}
+    builds = {file.name: build for file, build in zip(FILES, BUILDS, strict=True)}
+    optional = {"_COMMENT_SECRET", "_IMAGE", "_MIRROR", "_PR_NUMBER"}
     for inputs in triggers(pipeline).values():
-        assert set(inputs["substitutions"]) <= set(BUILD["substitutions"])
+        declared = builds[inputs.get("filename") or inputs["gitFileSource"]["path"]]["substitutions"]
+        required = {name for name, default in declared.items() if not default}
+        assert set(inputs["substitutions"]) <= set(declared)
         assert required - optional <= set(inputs["substitutions"])
 
 
@@ -194,7 +209,7 @@ def test_the_foundations_include_the_pipeline(engine: Any) -> None:  # noqa: F81
     """The first build needs its account before there is an image."""
     found = deploy(engine, STACKS["pipeline"], image="")
     assert found.exit_code == 0, found.stderr
-    assert len(found.of("cloudbuild.Trigger")) == 4
+    assert len(found.of("cloudbuild.Trigger")) == 5
 
 
 def test_a_builds_access_is_behind_googles_rules_and_before_the_allowlist(deployed: Deployed) -> None:  # noqa: F811

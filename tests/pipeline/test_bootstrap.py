@@ -257,3 +257,16 @@ def test_what_was_overwritten_in_the_bucket_is_kept_for_a_year_at_most() -> None
     # What lives is removed nowhere but where checkouts are put.
     (living,) = [condition for condition in conditions if condition.get("isLive") is not False]
     assert living == {"age": 7, "matchesPrefix": [names.SUBMITTED_SOURCES]}
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, ""), (1, "this command failed, see above; what follows may do")])
+def test_a_command_that_need_not_succeed_says_only_where_it_did_not(
+    code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google = Google()
+    google.say("identity", code=code)
+    provisioner = Provisioner(PROJECT, look=google, change=google, pause=google.pause, clock=google.clock)
+    provisioner.run(["gcloud", "services", "identity", "create"], needed=False)
+    out = capsys.readouterr().out
+    assert out.startswith(said)
+    assert bool(out) == bool(code)

@@ -15,13 +15,15 @@ import yaml
 
 from pipeline import images, import_ids, inputs, registries, settings, steps, temporary_access
 from pipeline.checkout import StackLocation
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 from tests.pipeline.test_gcloud import READER
 
-FILE, FLEET_FILE = (REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"))
-BUILD, FLEET_BUILD = (yaml.safe_load(file.read_text("utf-8")) for file in (FILE, FLEET_FILE))
-STEPS, FLEET_STEPS = ({step["id"]: step for step in build["steps"]} for build in (BUILD, FLEET_BUILD))
-BOTH = pytest.mark.parametrize("build", [BUILD, FLEET_BUILD], ids=["cloudbuild.yaml", "cloudbuild-fleet.yaml"])
+FILES = FILE, FLEET_FILE, DOCS_FILE = tuple(
+    REPOSITORY / name for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml", "cloudbuild-docs.yaml")
+)
+BUILDS = BUILD, FLEET_BUILD, DOCS_BUILD = tuple(yaml.safe_load(file.read_text("utf-8")) for file in FILES)
+STEPS, FLEET_STEPS, DOCS_STEPS = ({step["id"]: step for step in build["steps"]} for build in BUILDS)
+EACH = pytest.mark.parametrize("build", BUILDS, ids=[file.name for file in FILES])
 
 WITH_IMAGE, WITHOUT_IMAGE = ("deploy", "preview"), ("renew", "drift", "promote", "rollback")
 
@@ -86,7 +88,7 @@ def test_tests_and_build_run_at_once_after_the_inputs_and_all_else_one_by_one_af
 
 
 def test_the_engine_that_deploys_is_the_one_that_the_program_was_tested_with() -> None:
-    pinned = re.search(r"^pulumi==(\S+)$", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
+    pinned = re.search(r"^pulumi==(\S+)", (REPOSITORY / "requirements" / "infra.txt").read_text(), re.MULTILINE)
     assert pinned
     assert STEPS["rollout"]["name"].partition("@")[0] == f"${{_MIRROR}}pulumi/pulumi:{pinned[1]}"
 
@@ -101,14 +103,22 @@ def test_what_is_done_without_a_new_image_is_done_by_the_same_steps() -> None:
     assert set(FLEET_BUILD["options"]["env"]) < set(BUILD["options"]["env"])
 
 
+def test_documents_are_tested_by_the_same_step_and_nothing_leaves_the_build() -> None:
+    assert list(DOCS_STEPS) == ["tests"]
+    assert {**DOCS_STEPS["tests"], "waitFor": ["inputs"]} == STEPS["tests"]
+    for field in ("serviceAccount", "queueTtl", "tags"):
+        assert DOCS_BUILD[field] == BUILD[field]
+    assert set(DOCS_BUILD["options"]["env"]) < set(BUILD["options"]["env"])
+
+
 def test_a_build_that_makes_no_image_promises_none() -> None:
     """Cloud Build ends with "failed to find one or more images after execution of build steps" otherwise."""
-    assert "images" not in FLEET_BUILD
+    assert "images" not in {**FLEET_BUILD, **DOCS_BUILD}
     assert "build" in STEPS
     assert BUILD["images"]
 
 
-@BOTH
+@pytest.mark.parametrize("build", [BUILD, FLEET_BUILD], ids=[FILE.name, FLEET_FILE.name])
 def test_an_update_has_time_to_wait_and_to_go_there_and_back(build: dict[str, Any]) -> None:
     """A rollout waits for another to end, and the program refuses settings whose update takes more than an hour."""
     (rollout,) = (step for step in build["steps"] if step["id"] == "rollout")
@@ -116,7 +126,7 @@ def test_an_update_has_time_to_wait_and_to_go_there_and_back(build: dict[str, An
     assert int(rollout["timeout"].removesuffix("s")) >= waits_sec + (2 * 60 + 15) * 60
 
 
-@BOTH
+@EACH
 def test_images_of_docker_hub_come_through_the_mirror_by_their_full_names(build: dict[str, Any]) -> None:
     for step in build["steps"]:
         host, path = registries.address(step["name"].removeprefix("${_MIRROR}").partition(":")[0])
@@ -124,7 +134,7 @@ def test_images_of_docker_hub_come_through_the_mirror_by_their_full_names(build:
         assert path in step["name"]
 
 
-@BOTH
+@EACH
 def test_every_script_that_a_step_runs_is_in_the_repository(build: dict[str, Any]) -> None:
     for step in build["steps"]:
         script = next(
@@ -140,7 +150,7 @@ def used(value: Any) -> set[str]:
     return set(re.findall(r"\$\{?([A-Z_][A-Z0-9_]*)", json.dumps(value)))
 
 
-@BOTH
+@EACH
 def test_substitutions_that_are_used_are_declared_and_the_reverse(build: dict[str, Any]) -> None:
     body = {key: value for key, value in build.items() if key != "substitutions"}
     assert used(body) - BUILT_IN == set(build["substitutions"])
@@ -164,7 +174,7 @@ def test_a_build_says_all_that_its_step_inputs_expects(build: dict[str, Any], ac
     assert mistake.startswith("Pulumi.dev.yaml is missing")
 
 
-@BOTH
+@EACH
 def test_no_step_has_more_time_than_the_build(build: dict[str, Any]) -> None:
     def seconds(text: str) -> int:
         return int(text.removesuffix("s"))
@@ -186,7 +196,7 @@ def test_the_image_is_tested_before_it_leaves_the_machine() -> None:
     assert order[-1] == "rollout"
 
 
-@BOTH
+@EACH
 def test_logs_go_where_an_account_of_ones_own_may_write_them(build: dict[str, Any]) -> None:
     """With an account of one's own Cloud Build refuses builds without this option."""
     assert build["serviceAccount"]
@@ -240,7 +250,7 @@ class Schema:
         return found
 
 
-@BOTH
+@EACH
 def test_it_is_a_build_by_googles_own_schema(build: dict[str, Any]) -> None:
     assert Schema("cloudbuild.v1.json").mistakes(build, "Build") == []
 
@@ -262,7 +272,7 @@ def test_the_schema_finds(change: dict[str, Any], mistake: str) -> None:
     assert found.startswith(mistake)
 
 
-# ---- gcloud, where somebody has installed it: no package of Debian's has it, so that its absence is no failure.
+# ---- gcloud itself
 
 LOADER = """
 import json, sys
@@ -277,7 +287,7 @@ print(encoding.MessageToJson(build))
 def gcloud_root() -> Path:
     program = shutil.which("gcloud")
     if program is None:
-        pytest.skip("gcloud is not installed, and Debian does not package it")
+        missing("gcloud is not installed: it comes from Google's own source of packages")
     return Path(program).resolve().parents[1]
 
 
@@ -301,7 +311,7 @@ def load_with_gcloud(file: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("file", "build"), [(FILE, BUILD), (FLEET_FILE, FLEET_BUILD)], ids=["deploy", "fleet"])
+@pytest.mark.parametrize(("file", "build"), list(zip(FILES, BUILDS, strict=True)), ids=[file.name for file in FILES])
 def test_gcloud_itself_reads_it(file: Path, build: dict[str, Any]) -> None:
     result = load_with_gcloud(file)
     assert result.returncode == 0, result.stderr[-2000:]

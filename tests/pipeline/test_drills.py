@@ -155,7 +155,8 @@ def test_killed_after_any_command_going_back_ends_well(number: int, drilled: Dri
 
 
 def test_a_rollout_has_no_more_commands_than_are_drilled(drilled: Drill) -> None:
-    assert drilled.run() == 0
+    """Renewals of the lock are not counted: how many there are depends on the machine."""
+    assert drilled.run(LOCK_RENEW_SEC="60") == 0
     assert len(drilled.world.calls) <= _COMMANDS
 
 

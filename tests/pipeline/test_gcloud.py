@@ -15,7 +15,7 @@ from pipeline import apis, bootstrap, gcloud, preflight
 from pipeline.bootstrap_request import read
 from pipeline.commands import Result
 from pipeline.provision import Provisioner
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 from tests.pipeline.google import DENIED, NO_BILLING, NOT_YET, Google
 
 EVERYTHING = Settings(
@@ -79,7 +79,7 @@ def test_gcloud_knows_every_command_that_it_is_given(tmp_path: Path, capsys: pyt
     """Arguments are read (2 where they are wrong) before credentials are looked for (1), of which a test has none."""
     program = shutil.which("gcloud")
     if program is None:
-        pytest.skip("gcloud is not installed, and Debian does not package it")
+        missing("gcloud is not installed: it comes from Google's own source of packages")
     root = Path(program).resolve().parents[1]
     bundled = root / "platform" / "bundledpythonunix" / "bin" / "python3"
     given = commands(tmp_path, capsys)

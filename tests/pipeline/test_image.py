@@ -38,7 +38,7 @@ def folder(context: Path, base: str, tmp_path_factory: pytest.TempPathFactory) -
     shutil.copytree(context, folder)
     for name in ("infra", "pipeline"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"):
+    for name in ("cloudbuild.yaml", "cloudbuild-docs.yaml", "cloudbuild-fleet.yaml"):
         shutil.copy(REPOSITORY / name, folder)
     return folder
 

@@ -141,6 +141,7 @@ def files(folder: Path, host: str) -> Path:
         "    args: [name, 'x:1']\n"
         f"  - name: '{host}/library/python:amd64@{OLD}'\n"
     )
+    (folder / "cloudbuild-docs.yaml").write_text("steps: []\n")
     (folder / "cloudbuild-fleet.yaml").write_text(
         f"steps:\n  - id: two\n    name: ${{_MIRROR}}{host}/library/python:3.11\n"
     )
@@ -162,7 +163,7 @@ def files(folder: Path, host: str) -> Path:
 
 class TestTheProjectsOwnFiles:
     def test_every_image_of_a_step_is_found(self) -> None:
-        for name in ("cloudbuild.yaml", "cloudbuild-fleet.yaml"):
+        for name in ("cloudbuild.yaml", "cloudbuild-docs.yaml", "cloudbuild-fleet.yaml"):
             steps = yaml.safe_load((REPOSITORY / name).read_text("utf-8"))["steps"]
             found = [reference.name for reference in pin.references(REPOSITORY / name)]
             assert found == [
@@ -228,6 +229,10 @@ def test_a_registry_that_wants_a_token_is_asked_with_one(
         ("pulumi/pulumi", ("registry-1.docker.io", "pulumi/pulumi")),
         ("gcr.io/google.com/cloudsdktool/google-cloud-cli", ("gcr.io", "google.com/cloudsdktool/google-cloud-cli")),
         ("localhost:5000/a/b", ("localhost:5000", "a/b")),
+        ("localhost/a", ("localhost", "a")),
+        ("registry:5000/a", ("registry:5000", "a")),
+        # Without a slash it is no host, whatever it looks like.
+        ("python.tools", ("registry-1.docker.io", "library/python.tools")),
     ],
 )
 def test_an_images_name_says_its_registry_as_docker_reads_it(name: str, place: tuple[str, str]) -> None:
@@ -268,6 +273,8 @@ class TestNothingIsWritten:
             (403, "", "shows it to nobody who is not signed in (403): check its name."),
             (401, 'Basic realm="x"', "asks for a sign-in that is not for everybody ('Basic realm=\"x\"')."),
             (401, "", "asks for a sign-in that is not for everybody ('')."),
+            (401, 'Basic realm="http://localhost:9/token"', "asks for a sign-in that is not for everybody"),
+            (401, 'Bearer realm="https:///token"', "asks for a sign-in that is not for everybody"),
             (401, 'Bearer realm="file:///etc/passwd"', "asks for a sign-in that is not for everybody"),
             (401, 'Bearer realm="http://elsewhere.example/token"', "asks for a sign-in that is not for everybody"),
             (200, "", "answers '', which is none."),

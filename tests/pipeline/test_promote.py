@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 from tests.container.conftest import DOCKER, docker, engine  # noqa: F401  # a fixture
 from tests.pipeline.conftest import COMMIT, complaint, python, run
 from tests.pipeline.registry import Registry, started
@@ -191,7 +191,7 @@ class TestNothingIsDeployed:
 def test_gcloud_itself_copies_byte_for_byte(registry: Registry, folder: Path) -> None:
     """What Docker would pack anew, too. The name of its command is that of a registry which is no more."""
     if shutil.which("gcloud") is None:
-        pytest.skip("gcloud is not installed, and Debian does not package it")
+        missing("gcloud is not installed: it comes from Google's own source of packages")
     token = folder / "token"
     token.write_text("x")
     source = image(registry, by_docker=False, salt="by gcloud")

@@ -608,7 +608,7 @@ class TestKnownAnswers:
         artifacts = scene.folder / ".pipeline"
         (artifacts / "sample.jpg").write_bytes(SAMPLE)
         sample = {"file": "sample.jpg", "answers": {"fp32": [[3, 0.9], [5, 0.05]]}}
-        (artifacts / "manifest.json").write_text(json.dumps({"samples": [sample]}))
+        (artifacts / "manifest.json").write_text(json.dumps({"samples": [sample], "tolerance": {"fp32": 0.02}}))
         return scene
 
     def test_are_asked_for_through_the_balancer(self, known: Scene) -> None:
@@ -620,6 +620,22 @@ class TestKnownAnswers:
         assert "the known answer for sample.jpg is wrong: class 4 has probability 0.0000" in known.refused()
         assert (known.image, known.world.google.serving) == (OLD, {OLD})
         assert known.is_tidy()
+
+    @pytest.mark.parametrize(("tolerance", "right"), [({"fp32": 0.06}, True), ({"fp32": 0.04}, False), (None, False)])
+    def test_may_differ_by_what_the_image_says(
+        self, tolerance: dict[str, float] | None, right: bool, known: Scene
+    ) -> None:
+        """Recorded is 0.9; one that does not say is of an earlier commit, when 2 % was the rule for FP32."""
+        file = known.folder / ".pipeline" / "manifest.json"
+        manifest = json.loads(file.read_text())
+        manifest["samples"][0]["answers"]["fp32"][0][1] = 0.9 / 0.95
+        file.write_text(
+            json.dumps({**manifest, "tolerance": tolerance} if tolerance else {"samples": manifest["samples"]})
+        )
+        if right:
+            assert "1 of 1 known answers are right" in known.run()
+        else:
+            assert "class 3 has probability 0.9000, and 0.9474 was recorded" in known.refused()
 
     def test_that_are_missing_are_said(self, known: Scene) -> None:
         (known.folder / ".pipeline" / "manifest.json").unlink()

@@ -42,3 +42,21 @@ def test_the_first_https_without_a_certificate_is_told_once(
 ) -> None:
     transitions.check(running(before), settings)
     assert ("redirectHttp" in capsys.readouterr().out) is told
+
+
+@pytest.mark.parametrize(
+    ("before", "settings"),
+    [
+        # Outputs of a stack that has its foundations only, and serves nobody yet.
+        ({"image": "", "certificates": "load-balancer"}, replace(HTTPS, certificates="dns")),
+        ({"image": "", "certificates": ""}, HTTPS),
+        # HTTPS is turned off: there is no certificate to wait for.
+        (running("load-balancer"), replace(HTTPS, https=False, certificates="dns")),
+        (running(""), replace(HTTPS, https=False)),
+    ],
+)
+def test_where_nobody_is_served_over_https_nothing_is_said(
+    before: dict[str, Any], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transitions.check(before, settings)
+    assert capsys.readouterr().out == ""

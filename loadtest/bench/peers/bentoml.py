@@ -21,7 +21,6 @@ class Classifier:
 
     @bentoml.api(route="/predict")
     def predict(self, data: Annotated[bytes, ContentType("image/*")], /) -> dict[str, Any]:
-        """Classify."""
         return self._network.classify(data)
 
 

@@ -16,19 +16,15 @@ class Classifier(litserve.LitAPI):
     """The network behind LitServe's interface."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002  # LitServe's signature
-        """Load the network in each worker."""
         self._network = Network()
 
     def decode_request(self, request: dict[str, str]) -> bytes:
-        """Return the picture's bytes."""
         return base64.b64decode(request["image"])
 
     def predict(self, data: bytes) -> dict[str, Any]:
-        """Classify."""
         return self._network.classify(data)
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer as it is."""
         return output
 
 

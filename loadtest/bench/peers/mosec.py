@@ -23,7 +23,6 @@ class Classifier(mosec.Worker):
         return data
 
     def forward(self, data: bytes) -> dict[str, Any]:
-        """Classify."""
         return self._network.classify(data)
 
 

@@ -22,7 +22,6 @@ class Classifier:
         self._network = Network()
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Classify."""
         return self._network.classify(await request.body())
 
 

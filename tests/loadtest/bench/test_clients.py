@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from loadtest.bench.clients import Connection, Outcome, closed_loop, open_loop, request_bytes
-from service.model.bundle import Bundle
-from tests.server import Server, running
+from loadtest.bench.clients import Connection, Samples, closed_loop, request_bytes
+from loadtest.bench.open_loop import open_loop
+from tests.server import Server
 
 PICTURE = b"\xff\xd8 not much of a picture"
 
@@ -97,35 +97,29 @@ def test_an_answer_without_a_length_ends_with_its_connection(peer: Callable[...,
 def test_a_refused_client_waits_before_it_comes_again(peer: Callable[..., Peer]) -> None:
     other = peer(*[answer(429)] * 1000)
     connection = Connection(other.port, PICTURE)
-    outcome = closed_loop([connection], 0.5)
+    samples = closed_loop([connection], 0.5)
     connection.close()
-    assert {status: len(values) for status, values in outcome.latencies.items()} == {429: 1}
+    assert {status: len(values) for status, values in samples.latencies.items()} == {429: 1}
 
 
 def test_the_clock_starts_after_the_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """With PyTorch imported it takes a good part of a second, in which nothing is sent."""
     monkeypatch.setattr("loadtest.bench.clients.gc.collect", lambda: time.sleep(0.5))
-    outcome = closed_loop([lambda: 200], 0.2)
-    assert outcome.count > 0
-    assert outcome.seconds < 0.5
-
-
-@pytest.fixture(scope="module")
-def service(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), MODEL_DIR=digits_bundle.path) as server:
-        yield server
+    samples = closed_loop([lambda: 200], 0.2)
+    assert samples.count > 0
+    assert samples.seconds < 0.5
 
 
 def test_an_open_loop_sends_all_that_is_due_and_gets_an_answer_to_each(service: Server, jpeg: bytes) -> None:
-    outcome = open_loop(service.port, jpeg, 50, 1.0)
-    assert outcome.count == 50
-    assert set(outcome.latencies) <= {200, 429}
-    assert outcome.latencies[200]
+    samples = open_loop(service.port, jpeg, 50, 1.0)
+    assert samples.count == 50
+    assert set(samples.latencies) <= {200, 429}
+    assert samples.latencies[200]
 
 
 def test_rates_and_quantiles_are_of_the_answers_that_were_good() -> None:
-    outcome = Outcome(2.0, {200: [0.1, 0.2, 0.3, 0.4], 429: [0.001] * 100})
-    assert outcome.rate() == 2.0
-    assert outcome.quantile(0.5) == 0.2  # the nearest rank, as load tests have it
-    assert Outcome(1.0, {200: [float(n) for n in range(1, 101)]}).quantile(0.99) == 99.0
-    assert outcome.count == 104
+    samples = Samples(2.0, {200: [0.1, 0.2, 0.3, 0.4], 429: [0.001] * 100})
+    assert samples.rate() == 2.0
+    assert samples.quantile(0.5) == 0.2  # the nearest rank, as load tests have it
+    assert Samples(1.0, {200: [float(n) for n in range(1, 101)]}).quantile(0.99) == 99.0
+    assert samples.count == 104

@@ -6,14 +6,18 @@ import copy
 import io
 import math
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from loadtest.bench import report
+from loadtest.bench import command, report
+from loadtest.bench.__main__ import bench
 from loadtest.bench.contenders import OURS, OURS_FP32
 from loadtest.bench.goals import check
+from loadtest.bench.result import Result
 from loadtest.bench.run import Schedule
 
 ROUNDS = 3
@@ -26,7 +30,7 @@ def cases(value: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def result() -> dict[str, Any]:
+def result() -> Result:
     """A run that meets every goal, at its limit."""
     rates = {name: cases(rate) for name, rate in zip(NAMES, (30.0, 99.0, 60.0, 80.0), strict=True)}
     latencies = {name: cases([ms, ms * 1.2, ms * 1.5]) for name, ms in zip(NAMES, (60, 15, 20, 20), strict=True)}
@@ -40,16 +44,23 @@ def result() -> dict[str, Any]:
             "python": "3.11",
             "commit": "abc",
         },
+        "packages": {},
+        "rounds": ROUNDS,
         "clients": list(Schedule().clients),
+        "picture_bytes": {},
         "colours": dict.fromkeys(NAMES, "#0b57d0"),
         "bundle": "models/untrained",
         "rates": {**rates, "loop int8": {"small 16": [100.0] * ROUNDS}},
         "latencies_ms": latencies,
+        "models": dict.fromkeys(NAMES),
+        "refused": {name: cases(0) for name in NAMES},
         "start_sec": dict.fromkeys(NAMES, 1.0),
         "memory_mb": dict.fromkeys(NAMES, 200.0),
         "overload": {
             "rated_per_sec": 70.0,
+            "rated_p50_ms": 40.0,
             "rated_p99_ms": 80.0,
+            "rated_goodput": 1.0,
             "offered_per_sec": 700.0,
             "goodput_to_rated": 0.95,
             "accepted_p99_ms": 120.0,
@@ -64,11 +75,11 @@ def result() -> dict[str, Any]:
     }
 
 
-def missed(result: dict[str, Any]) -> list[str]:
+def missed(result: Result) -> list[str]:
     return [goal.name for goal in check(result) if not goal.met]
 
 
-def test_a_run_at_its_limits_meets_every_goal(result: dict[str, Any]) -> None:
+def test_a_run_at_its_limits_meets_every_goal(result: Result) -> None:
     assert missed(result) == []
 
 
@@ -92,41 +103,64 @@ def test_a_run_at_its_limits_meets_every_goal(result: dict[str, Any]) -> None:
         (("memory_mb", OURS), 201.0, "proportional memory"),
     ],
 )
-def test_each_goal_is_missed_by_its_own_figure(
-    path: tuple[str, ...], value: Any, name: str, result: dict[str, Any]
-) -> None:
+def test_each_goal_is_missed_by_its_own_value(path: tuple[str, ...], value: Any, name: str, result: Result) -> None:
     changed = copy.deepcopy(result)
-    place = changed
+    place = cast(dict[str, Any], changed)
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    found = missed(changed)
-    assert len(found) == 1
-    assert found[0].startswith(name)
+    (goal,) = missed(changed)
+    assert goal.startswith(name)
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios(result: dict[str, Any]) -> None:
+def test_a_ratio_is_the_median_of_the_rounds_ratios(result: Result) -> None:
     """A machine that is slow for a round is slow for both sides of it."""
     result["rates"]["plain"]["small 16"] = [10.0, 30.0, 20.0]
     result["rates"][OURS]["small 16"] = [40.0, 120.0, 100.0]
     assert check(result)[0].measured == 4.0
 
 
-def test_the_table_has_everyone_and_every_goal(result: dict[str, Any]) -> None:
+def test_the_table_has_everyone_and_every_goal(result: Result) -> None:
     text = report.table(result)
     for name in NAMES:
         assert len(re.findall(rf"^{name} ", text, re.MULTILINE)) == 3
     assert text.count("met     ") == len(check(result))
 
 
-def test_the_page_asks_no_other_host_and_escapes_what_it_shows(result: dict[str, Any]) -> None:
+def test_the_goals_are_a_markdown_table(result: Result) -> None:
+    """As README shows them: each goal, what was measured, what was wanted, the verdict."""
+    result["start_sec"][OURS] = 1.2
+    lines = report.goals_table(result).splitlines()
+    assert lines[:2] == ["| goal | measured | wanted | |", "|---|---|---|---|"]
+    assert len(lines) == 2 + len(check(result))
+    assert lines[2] == "| throughput, INT8, 16 clients, against the plain service | 3.3 times | >= 3.3 | met |"
+    assert "| start to ready, INT8 | 1.2 s | <= 1 | MISSED |" in lines
+    assert all(line.count("|") == 5 for line in lines)
+
+
+def test_the_goals_of_a_saved_benchmark_are_printed(result: Result, tmp_path: Path) -> None:
+    command.save(result, tmp_path)
+    printed = CliRunner().invoke(bench, ["--goals", str(tmp_path / "bench.json")])
+    assert (printed.exit_code, printed.output) == (0, report.goals_table(result) + "\n")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"rates": 3}'])
+def test_what_is_no_saved_benchmark_is_named(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(text)
+    printed = CliRunner().invoke(bench, ["--goals", str(file)])
+    assert printed.exit_code == 2
+    assert "bench.json is no saved benchmark." in " ".join(printed.output.split())
+
+
+def test_the_page_asks_no_other_host_and_escapes_what_it_shows(result: Result) -> None:
     page = report.page(result)
     assert "A &lt;processor&gt;" in page
     assert re.findall(r"(?:src|href)='(?!data:)", page) == []
     assert "://" not in page
 
 
-def test_the_plot_is_a_picture(result: dict[str, Any]) -> None:
+def test_the_plot_is_a_picture(result: Result) -> None:
     picture = Image.open(io.BytesIO(report.plot(result)))
     assert picture.format == "PNG"
     assert picture.width > 1000

@@ -12,7 +12,7 @@ from loadtest.judge.rating import Measure, Step, rate, scenario
 from loadtest.judge.targets import Target, Verdict
 from loadtest.measure.percentiles import samples_needed
 
-TARGET = Target("p95_ms", "<", 50, kind="small")
+TARGET = Target("p95_ms", "<", 50, request_kind="small")
 
 
 def machine(limit: Callable[[int], float]) -> Measure:
@@ -34,7 +34,7 @@ def test_the_limit_is_found_to_within_the_precision_and_never_exceeded(limit: fl
 
 def test_what_counts_is_the_lowest_of_the_repeats() -> None:
     rating = rate(machine(lambda repeat: [50, 42, 60][repeat]), 10, 1000, 0.05, 3)
-    assert rating.per_sec == min(rating.found)
+    assert rating.per_sec == min(rating.repeats_per_sec)
     assert 42 / 1.06 < rating.per_sec <= 42
     found = rating.to_dict()
     assert found["rated_per_sec"] == found["lowest_per_sec"] == rating.per_sec
@@ -46,13 +46,13 @@ def test_a_machine_that_flickers_is_rated_by_what_held() -> None:
     chance = np.random.default_rng(5)
     rating = rate(machine(lambda _: 50 * chance.uniform(0.8, 1.2)), 10, 1000, 0.05, 5)
     assert 30 < rating.per_sec < 60
-    assert all(any(step.met and step.per_sec == found for step in rating.steps) for found in rating.found)
+    assert all(any(step.met and step.per_sec == found for step in rating.steps) for found in rating.repeats_per_sec)
 
 
 def test_a_machine_that_holds_nothing_is_said_to_hold_nothing() -> None:
     rating = rate(machine(lambda _: 0.1), 10, 1000, 0.05, 3)
     assert rating.per_sec == 0
-    assert rating.found == [0]
+    assert rating.repeats_per_sec == [0]
     assert min(step.per_sec for step in rating.steps) < 1
 
 
@@ -64,7 +64,7 @@ def test_the_highest_rate_that_is_allowed_is_not_called_the_limit() -> None:
 
 
 def test_a_step_is_long_enough_to_know_its_percentiles() -> None:
-    wanted = [TARGET, Target("p99_ms", "<", 100, kind="small")]
+    wanted = [TARGET, Target("p99_ms", "<", 100, request_kind="small")]
     step = scenario(20, wanted, {"small": 1, "png": 1}, 5, "poisson")
     assert step.phases[1].arrivals / 2 >= samples_needed(0.99)
     assert scenario(1000, wanted, {"small": 1}, 5, "poisson").phases[1].seconds == 5

@@ -9,26 +9,26 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtest.errors import LoadTestError
-from loadtest.judge import results, targets
+from loadtest.judge import results, saved, targets
 from loadtest.judge.targets import Target, Verdict
-from loadtest.measure.records import Rows
+from loadtest.measure.records import Records
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
-from tests.loadtest.judge.test_metrics import FAILED, GOOD, REFUSED, SCENARIO, rows_of
+from tests.loadtest.judge.test_metrics import FAILED, GOOD, REFUSED, SCENARIO, records_of
 
 STEADY = targets.choose(targets.DEFAULT_FILE, "steady")
 NUMBER = re.compile(r"[\d.]+")
 
 
-def judge(rows: Rows, wanted: list[Target] = STEADY) -> list[Verdict]:
-    return results.judge(rows, SCENARIO, wanted)
+def judge(records: Records, wanted: list[Target] = STEADY) -> list[Verdict]:
+    return results.judge(records, SCENARIO, wanted)
 
 
-def missed(rows: Rows, wanted: list[Target] = STEADY) -> dict[str, str]:
-    return {verdict.target.name: str(verdict) for verdict in judge(rows, wanted) if not verdict.met}
+def missed(records: Records, wanted: list[Target] = STEADY) -> dict[str, str]:
+    return {verdict.target.name: str(verdict) for verdict in judge(records, wanted) if not verdict.met}
 
 
 def test_the_defaults_are_those_of_the_source_documents() -> None:
-    found = {(target.kind, target.metric): target.condition for target in STEADY}
+    found = {(target.request_kind, target.metric): target.condition for target in STEADY}
     assert found["small", "p50_ms"] == "<= 38 ms"
     assert found["small", "p95_ms"] == "< 50 ms"
 
@@ -41,12 +41,12 @@ def test_every_scenario_has_targets_and_every_phase_name_exists() -> None:
 
 
 def test_a_good_run_meets_them() -> None:
-    assert missed(rows_of(*[("small", 1, 30, GOOD)] * 300)) == {}
+    assert missed(records_of(*[("small", 1, 30, GOOD)] * 300)) == {}
 
 
 def test_every_breach_is_reported_with_limit_and_measured_value() -> None:
     slow = [("small", 1, 39.5, GOOD)] * 290 + [("small", 1, 1234.5, GOOD)] * 20
-    found = missed(rows_of(*slow, *[("small", 1, 1, FAILED)] * 5, *[("small", 1, 1, REFUSED)] * 5))
+    found = missed(records_of(*slow, *[("small", 1, 1, FAILED)] * 5, *[("small", 1, 1, REFUSED)] * 5))
     assert found == {
         "error ratio": "error ratio: 1.57 %, target <= 0.1 %",
         "refused ratio": "refused ratio: 1.57 %, target <= 0.1 %",
@@ -60,8 +60,8 @@ def test_every_breach_is_reported_with_limit_and_measured_value() -> None:
 @pytest.mark.parametrize(("latency_ms", "met"), [(49.94, True), (49.96, False), (50.0, False), (50.04, False)])
 def test_the_printed_number_is_the_number_tested(latency_ms: float, met: bool) -> None:
     """49.96 ms is printed as 50 ms, and 50 is not below 50: nobody reads "50 ms, target < 50 ms, met"."""
-    wanted = [Target("p95_ms", "<", 50, kind="small")]
-    (verdict,) = judge(rows_of(*[("small", 1, latency_ms, GOOD)] * 100), wanted)
+    wanted = [Target("p95_ms", "<", 50, request_kind="small")]
+    (verdict,) = judge(records_of(*[("small", 1, latency_ms, GOOD)] * 100), wanted)
     assert verdict.met is met
     measured, limit = map(float, NUMBER.findall(str(verdict).split(":")[1]))
     assert (measured < limit) is met
@@ -70,18 +70,18 @@ def test_the_printed_number_is_the_number_tested(latency_ms: float, met: bool) -
 @pytest.mark.parametrize(("part", "met"), [(1, False), (0, True)])
 def test_no_failure_is_rounded_away(part: int, met: bool) -> None:
     wanted = [Target("error_ratio", "<=", 0.0)]
-    rows = rows_of(*[("small", 1, 10, GOOD)] * 50_000, *[("small", 1, 10, FAILED)] * part)
-    assert judge(rows, wanted)[0].met is met
+    records = records_of(*[("small", 1, 10, GOOD)] * 50_000, *[("small", 1, 10, FAILED)] * part)
+    assert judge(records, wanted)[0].met is met
 
 
 def test_an_empty_run_misses_everything_and_says_why() -> None:
-    found = missed(Rows())
+    found = missed(Records())
     assert len(found) == len(STEADY)
     assert all("no request of this sort was sent" in text for text in found.values())
 
 
 def test_too_few_samples_are_a_miss_that_says_so() -> None:
-    found = missed(rows_of(*[("small", 1, 10, GOOD)] * 298))
+    found = missed(records_of(*[("small", 1, 10, GOOD)] * 298))
     assert found == {
         "p99 of small JPEG": "p99 of small JPEG: 10 ms, target < 100 ms "
         "(298 classified pictures are too few to know it: it takes 299)"
@@ -89,26 +89,26 @@ def test_too_few_samples_are_a_miss_that_says_so() -> None:
 
 
 def test_a_run_in_which_most_failed_does_not_pass_by_the_rest() -> None:
-    found = missed(rows_of(*[("small", 1, 10, GOOD)] * 300, *[("small", 1, 10, FAILED)] * 900))
+    found = missed(records_of(*[("small", 1, 10, GOOD)] * 300, *[("small", 1, 10, FAILED)] * 900))
     assert found["error ratio"] == "error ratio: 75 %, target <= 0.1 %"
 
 
 def test_a_run_without_the_kind_of_a_target_misses_it() -> None:
-    assert "no request of this sort" in missed(rows_of(*[("png", 1, 10, GOOD)] * 400))["p50 of small JPEG"]
+    assert "no request of this sort" in missed(records_of(*[("png", 1, 10, GOOD)] * 400))["p50 of small JPEG"]
 
 
 def test_a_phase_is_judged_on_its_own() -> None:
     wanted = [Target("p50_ms", "<=", 20, phase="warm-up"), Target("p50_ms", "<=", 20, phase="steady")]
-    rows = rows_of(*[("small", 0, 50, GOOD)] * 9, *[("small", 1, 10, GOOD)] * 9)
-    assert [verdict.met for verdict in judge(rows, wanted)] == [False, True]
-    assert str(judge(rows, wanted)[0]) == "p50, in warm-up: 50 ms, target <= 20 ms"
+    records = records_of(*[("small", 0, 50, GOOD)] * 9, *[("small", 1, 10, GOOD)] * 9)
+    assert [verdict.met for verdict in judge(records, wanted)] == [False, True]
+    assert str(judge(records, wanted)[0]) == "p50, in warm-up: 50 ms, target <= 20 ms"
 
 
 def test_a_knee_that_is_not_there_is_a_miss() -> None:
     wanted = [Target("knee_per_sec", ">=", 20)]
-    rows = rows_of(("small", 1, 10, GOOD))
-    assert not results.judge(rows, SCENARIO, wanted, None)[0].met
-    assert results.judge(rows, SCENARIO, wanted, 20.0)[0].met
+    records = records_of(("small", 1, 10, GOOD))
+    assert not results.judge(records, SCENARIO, wanted, None)[0].met
+    assert results.judge(records, SCENARIO, wanted, 20.0)[0].met
 
 
 # So many good answers of so many milliseconds, and five of what else: are times alone missed?
@@ -129,11 +129,11 @@ def test_times_alone_are_told_from_everything_else(case: str) -> None:
     """A time that is not known is none that is too long: too few good answers may be why."""
     count, latency_ms, other, alone = ALONE[case]
     others = [("small", 1, 1.0, other)] * 5 if other else []
-    assert results.only_late(judge(rows_of(*[("small", 1, latency_ms, GOOD)] * count, *others))) is alone
+    assert results.only_late(judge(records_of(*[("small", 1, latency_ms, GOOD)] * count, *others))) is alone
 
 
 def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> None:
-    verdicts = judge(rows_of(*[("small", 1, 40, GOOD)] * 300))
+    verdicts = judge(records_of(*[("small", 1, 40, GOOD)] * 300))
     result = {
         "verdicts": [results.verdict_dict(verdict) for verdict in verdicts],
         "scenario": {"name": "steady"},
@@ -141,7 +141,7 @@ def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> Non
         "mix": {"small": 1},
         "conditions": {"when": "2026-01-02T03:04:05+00:00", "host": "http://x"},
     }
-    suite = ET.fromstring(results.junit(result)).find("testsuite")  # noqa: S314  # written here
+    suite = ET.fromstring(saved.junit(result)).find("testsuite")  # noqa: S314  # written here
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("6", "1")
     failures = suite.findall("testcase/failure")

@@ -56,8 +56,8 @@ CASES: dict[str, tuple[str, int, int, dict[str, str], bytes, Outcome, str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_answer_is_worth(case: str) -> None:
-    kind, pictures, status, headers, body, outcome, reason = CASES[case]
-    found = judge(kind, pictures, status, headers, body)
+    request_kind, pictures, status, headers, body, outcome, reason = CASES[case]
+    found = judge(request_kind, pictures, status, headers, body)
     assert (found.outcome, found.reason) == (outcome, reason)
 
 

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from loadtest.errors import LoadTestError
-from loadtest.measure.access import TOKEN, target
-from tests.loadtest.runs import LENIENT, Ended, command, results, start, targets, wait
+from loadtest.measure.endpoint import endpoint
+from loadtest.measure.service import Service
+from loadtest.plan.bodies import Body
+from tests.loadtest.runs import LENIENT, Ended, command, results, small_pictures, start, targets, wait
 from tests.loadtest.scripted import Scripted, serving
 from tests.server import free_port
 
@@ -72,7 +74,7 @@ def context(authority: Authority, name: str) -> ssl.SSLContext:
 def smoke(folder: Path, server: Scripted, *arguments: object, scheme: str = "https", **settings: object) -> Ended:
     """Send five pictures to NAME, at the address of this machine."""
     file = targets(folder, smoke=LENIENT)
-    options = ("--mix", "small", "--rate", 5, "--seconds", 1, "--targets", file, "--output", folder)
+    options = ("--mix", "small", "--rate", 10, "--seconds", 0.5, "--targets", file, "--output", folder)
     where = ("--host", f"{scheme}://{NAME}:{server.port}", "--connect-to", "127.0.0.1")
     return command("run", *where, *options, *arguments, **settings)
 
@@ -99,12 +101,22 @@ def test_it_works_without_tls(tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     with serving(tls=context(authority, "other.invalid")) as server:
-        refused = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
-        accepted = smoke(tmp_path, server, "--insecure")
-    refused.refused(f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted")
-    assert accepted.code == 0, accepted.complained
+        where = endpoint(f"https://{NAME}:{server.port}", connect_to="127.0.0.1", environ={})
+        with pytest.raises(LoadTestError) as caught:
+            Service(where).check(Body(b"picture", "image/jpeg", 1))
+    assert str(caught.value).startswith(
+        f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted"
+    )
+
+
+def test_any_certificate_is_accepted_where_that_is_asked_for(authority: Authority, tmp_path: Path) -> None:
+    with serving(tls=context(authority, "other.invalid")) as server:
+        ended = smoke(tmp_path, server, "--insecure")
+    assert ended.code == 0, ended.complained
+    assert len(server.seen) == 6
 
 
 def test_the_test_itself_checks_the_certificate_too(authority: Authority, tmp_path: Path) -> None:
@@ -129,7 +141,8 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     with serving(tls=context(authority, NAME)) as server:
         port = free_port()
         host, trusting = f"https://{NAME}:{server.port}", {"SSL_CERT_FILE": authority.file}
-        worker = start("worker", "--host", host, "--connect-to", "127.0.0.1", "--port", port, settings=trusting)
+        options = ("--connect-to", "127.0.0.1", "--pictures", small_pictures(tmp_path))
+        worker = start("worker", "--host", host, "--port", port, *options, settings=trusting)
         try:
             ended = smoke(tmp_path, server, "--workers", 1, "--port", port, SSL_CERT_FILE=authority.file)
         finally:
@@ -139,26 +152,7 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-@pytest.mark.parametrize("text", ["", NAME, "203.0.113", "203.0.113.10:443", "[2001:db8::10]", "203.0.113.10/32"])
-def test_what_is_no_ip_address_is_named(text: str) -> None:
-    command("run", "--host", "https://x.example", "--connect-to", text).refused(
-        f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10"
-    )
-
-
-def test_a_service_that_is_started_here_has_an_address() -> None:
-    command("run", "--serve", "--connect-to", "127.0.0.1").refused("--serve starts a service at an address of its own")
-
-
-def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with serving() as server:
-        ended = smoke(tmp_path, server, scheme="http", SSL_CERT_FILE=tmp_path / "absent.pem")
-    ended.refused("absent.pem, which is no file")
-
-
-def test_where_requests_go_decides_what_is_near() -> None:
-    """Whether a token may go there unencrypted, and whether anybody is asked before the load."""
-    assert target("http://pictures.example.com", connect_to="127.0.0.1", environ={TOKEN: "abc"}).local
-    assert target("http://pictures.example.com", connect_to="::1", environ={TOKEN: "abc"}).local
-    with pytest.raises(LoadTestError, match=r"in the clear to http://localhost at 203\.0\.113\.10"):
-        target("http://localhost", connect_to="203.0.113.10", environ={TOKEN: "abc"})
+def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    with pytest.raises(LoadTestError, match=r"absent\.pem, which is no file"):
+        Service(endpoint("https://x.example", environ={}))

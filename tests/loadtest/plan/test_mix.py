@@ -21,7 +21,7 @@ from tests.conftest import encode, photo
 
 @pytest.fixture(scope="module")
 def stock() -> pictures.Stock:
-    return pictures.generate(set(mix.KINDS))
+    return pictures.generate(set(mix.REQUEST_KINDS))
 
 
 def test_every_deck_has_the_exact_proportions_and_its_own_order() -> None:
@@ -53,7 +53,10 @@ def test_a_mix_that_makes_no_sense_is_named(text: str) -> None:
 
 
 def test_made_pictures_are_of_the_promised_sizes(stock: pictures.Stock) -> None:
-    sizes = {kind: {Image.open(io.BytesIO(p.data)).size for p in stock[kind]} for kind in ("small", "phone", "png")}
+    sizes = {
+        request_kind: {Image.open(io.BytesIO(p.data)).size for p in stock[request_kind]}
+        for request_kind in ("small", "phone", "png")
+    }
     assert sizes == {"small": {(500, 375)}, "phone": {(4000, 3000)}, "png": {(1000, 750)}}
     assert len({p.data for p in stock["small"]}) == 8
 
@@ -67,8 +70,8 @@ def test_made_pictures_weigh_what_photographs_do(stock: pictures.Stock) -> None:
 
 def test_the_service_reads_the_good_ones_and_tells_the_bad_ones_apart(stock: pictures.Stock) -> None:
     geometry, limits = Geometry(), Limits()
-    for kind in ("small", "phone", "png"):
-        for picture in stock[kind]:
+    for request_kind in ("small", "phone", "png"):
+        for picture in stock[request_kind]:
             load(picture.data, geometry, limits)
     for picture in stock["bad"]:
         with pytest.raises(Problem):
@@ -109,14 +112,18 @@ class TestFolder:
         (tmp_path / "notes.txt").write_text("no picture")
         said: list[str] = []
         stock = pictures.from_folder(tmp_path, said.append)
-        names = {kind: [picture.name for picture in found] for kind, found in stock.items() if kind != "bad"}
+        names = {
+            request_kind: [picture.name for picture in found]
+            for request_kind, found in stock.items()
+            if request_kind != "bad"
+        }
         assert names == {"small": ["a.jpg", "d.webp"], "phone": ["c.jpg"], "png": ["b.png"]}
         assert stock["small"][1].media_type == "image/webp"
         assert "1 of 5 files are left out" in said[0]
 
     def test_kinds_without_a_picture_are_not_offered(self, tmp_path: Path) -> None:
         (tmp_path / "a.jpg").write_bytes(encode(photo()))
-        assert Bodies(pictures.from_folder(tmp_path)).kinds == {"small", "several", "bad"}
+        assert Bodies(pictures.from_folder(tmp_path)).request_kinds == {"small", "several", "bad"}
 
     def test_a_folder_without_pictures_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no picture")

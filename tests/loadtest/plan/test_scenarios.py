@@ -10,7 +10,8 @@ import pytest
 from loadtest.errors import LoadTestError
 from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
-from loadtest.plan.scenarios import NAMES, Phase, Scenario, Spacing, Wishes, arrivals, make
+from loadtest.plan.scenarios import NAMES, Overrides, make
+from loadtest.plan.schedule import Phase, Scenario, Spacing, arrivals
 
 
 def scenario(spacing: Spacing = "constant") -> Scenario:
@@ -60,43 +61,43 @@ def test_workers_together_send_what_one_process_would(spacing: Spacing) -> None:
 
 
 def test_a_plan_survives_the_way_to_a_worker() -> None:
-    plan = Plan(make("spike", Wishes()), TYPICAL, 5).of(1, 2)
+    plan = Plan(make("spike", Overrides()), TYPICAL, 5).of(1, 2)
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scenario_can_be_made_open_and_closed(name: str) -> None:
-    loop = make(name, Wishes())
+    loop = make(name, Overrides())
     assert loop.arrivals > 0
     assert not loop.closed
-    closed = make(name, Wishes(clients=4))
+    closed = make(name, Overrides(clients=4))
     assert closed.closed
     assert closed.arrivals == 0
     assert max(phase.clients for phase in closed.phases) == 4
 
 
 def test_steps_go_up_to_the_last_by_even_factors() -> None:
-    rates = [phase.per_sec for phase in make("steps", Wishes(per_sec=5, to_per_sec=60, warm_up_sec=0)).phases]
+    rates = [phase.per_sec for phase in make("steps", Overrides(per_sec=5, to_per_sec=60, warm_up_sec=0)).phases]
     assert rates == [5, 7.07, 10, 14.1, 20, 28.3, 40, 56.6, 60]
 
 
 def test_only_the_warm_up_is_not_measured() -> None:
-    phases = make("steady", Wishes()).phases
+    phases = make("steady", Overrides()).phases
     assert [(phase.name, phase.measured) for phase in phases] == [("warm-up", False), ("steady", True)]
-    assert all(phase.measured for phase in make("smoke", Wishes()).phases)
+    assert all(phase.measured for phase in make("smoke", Overrides()).phases)
 
 
 @pytest.mark.parametrize(
-    ("name", "wishes", "part"),
+    ("name", "overrides", "part"),
     [
-        ("steady", Wishes(per_sec=-1), "--rate -1: expected a number above 0"),
-        ("steady", Wishes(per_sec=float("nan")), "--rate nan"),
-        ("steady", Wishes(seconds=0), "--seconds 0"),
-        ("steps", Wishes(per_sec=50, to_per_sec=20), "--to 20 is not above --rate 50"),
-        ("steps", Wishes(clients=5, to_per_sec=20), "--closed has none"),
-        ("steady", Wishes(per_sec=0.1, seconds=1), "makes no request"),
+        ("steady", Overrides(per_sec=-1), "--rate -1: expected a number above 0"),
+        ("steady", Overrides(per_sec=float("nan")), "--rate nan"),
+        ("steady", Overrides(seconds=0), "--seconds 0"),
+        ("steps", Overrides(per_sec=50, to_per_sec=20), "--to 20 is not above --rate 50"),
+        ("steps", Overrides(clients=5, to_per_sec=20), "--closed has none"),
+        ("steady", Overrides(per_sec=0.1, seconds=1), "makes no request"),
     ],
 )
-def test_numbers_that_make_no_test_are_named(name: str, wishes: Wishes, part: str) -> None:
+def test_numbers_that_make_no_test_are_named(name: str, overrides: Overrides, part: str) -> None:
     with pytest.raises(LoadTestError, match=part.replace("(", r"\(")):
-        make(name, wishes)
+        make(name, overrides)

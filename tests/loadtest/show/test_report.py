@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from loadtest.judge import results, targets
+from loadtest.judge import results, saved, targets
 from loadtest.judge.results import Conditions, Run
 from loadtest.measure.answers import Judgement, Outcome
-from loadtest.measure.records import Rows
+from loadtest.measure.records import Records
 from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
-from loadtest.plan.scenarios import NAMES, Arrival, Wishes, make
+from loadtest.plan.scenarios import NAMES, Overrides, make
+from loadtest.plan.schedule import Arrival
 from loadtest.show import comparison, report, summary
 from tests.loadtest.scripted import MODEL
 
@@ -48,14 +49,14 @@ CONDITIONS = Conditions(
 def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
     """Return a run as a machine would give that takes 60 a second: beyond, it refuses, and one in a hundred fails."""
     chance = random.Random(1)  # noqa: S311  # made-up latencies
-    plan = Plan(make(name, Wishes(clients=clients)), TYPICAL)
-    rows = Rows()
+    plan = Plan(make(name, Overrides(clients=clients)), TYPICAL)
+    records = Records()
     schedule = list(plan.schedule()) or [
         (Arrival(0, start + n / 20, phase), "small")
         for phase, start in enumerate(plan.scenario.starts())
         for n in range(40)
     ]
-    for arrival, kind in schedule[: int(share_sent * len(schedule))]:
+    for arrival, request_kind in schedule[: int(share_sent * len(schedule))]:
         load = plan.scenario.phases[arrival.phase].per_sec / 60
         latency = 0.01 / max(0.05, 1 - load) * chance.lognormvariate(0, 0.3)
         found = Judgement(Outcome.GOOD, "200")
@@ -63,15 +64,15 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
             found = Judgement(Outcome.REFUSED, "429 overloaded", "Try again in <i>1</i> s.")
         elif chance.random() < 0.01:
             found = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
-        rows.add(kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
+        records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, found)
     wanted = targets.choose(targets.DEFAULT_FILE, name)
-    return results.build(plan, rows, plan.scenario.seconds, wanted, CONDITIONS)
+    return results.build(plan, records, plan.scenario.seconds, wanted, CONDITIONS)
 
 
 @pytest.mark.parametrize("name", ["steady", "steps"])
 def test_the_page_has_everything_and_asks_no_other_host(name: str, browser: Browser, tmp_path: Path) -> None:
     run = made(name)
-    results.save(run, tmp_path)
+    saved.save(run, tmp_path)
     report.save(run, tmp_path)
     context = browser.new_context(viewport={"width": 1100, "height": 900})
     page = context.new_page()
@@ -116,9 +117,9 @@ def pixels(data: bytes) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scenario_has_a_picture(name: str) -> None:
-    found = pixels(report.picture(made(name)))
-    assert found.shape == (1200, 1680, 3)
-    assert len(np.unique(found.reshape(-1, 3), axis=0)) > 500
+    colours = pixels(report.picture(made(name)))
+    assert colours.shape == (1200, 1680, 3)
+    assert len(np.unique(colours @ np.array([65536, 256, 1]))) > 500
 
 
 def test_a_run_in_which_nothing_was_sent_can_be_reported() -> None:
@@ -142,9 +143,9 @@ def test_two_reports_of_one_run_are_equal() -> None:
 
 def test_a_saved_run_can_be_read_again(tmp_path: Path) -> None:
     run = made("steps")
-    results.save(run, tmp_path)
-    assert results.load(tmp_path)["verdicts"] == run.result["verdicts"]
-    assert results.load(tmp_path / "results.json")["knee"] == run.result["knee"]
+    saved.save(run, tmp_path)
+    assert saved.load(tmp_path)["verdicts"] == run.result["verdicts"]
+    assert saved.load(tmp_path / "results.json")["knee"] == run.result["knee"]
 
 
 class TestComparison:
@@ -168,6 +169,22 @@ class TestComparison:
 
     def test_both_are_drawn(self) -> None:
         assert comparison.plot(made("steady").result, made("spike").result, ("a", "b")).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("weights", "notes"),
+    [
+        ("digits", ["The model under test is a small stand-in that knows handwritten digits, not the one that people"]),
+        ("untrained", ["The model under test is a network of random weights, not the one that people will use."]),
+        ("official", []),
+    ],
+)
+def test_a_stand_in_model_is_named(weights: str, notes: list[str]) -> None:
+    run = made("steady")
+    run.result["conditions"]["service"] = {"version": "1", "model": {**MODEL, "weights": weights}}
+    said = summary.warnings(run.result)
+    assert len(said) == len(notes)
+    assert all(text.startswith(note) for text, note in zip(said, notes, strict=True))
 
 
 def test_a_generator_that_was_the_limit_is_named() -> None:

@@ -95,3 +95,41 @@ def test_a_quota_that_only_the_console_shows_is_said(google: Google) -> None:
         look(google, replace(SETTINGS, machine_type="c4-standard-2", disk_type="hyperdisk-balanced")), Severity.SKIPPED
     )
     assert "the processors of c4 (CPUS_PER_VM_FAMILY), HDB_TOTAL_GB of us-central1" in sentence
+
+
+# What a stack has from its foundations on.
+FOUNDATIONS = {"registry": "x"}
+
+
+def test_an_address_that_the_stack_has_is_not_asked_for_again(google: Google) -> None:
+    google.say("regions", "describe", out=limits(IN_REGION, STATIC_ADDRESSES=0, IN_USE_ADDRESSES=0))
+    assert "STATIC_ADDRESSES" in look(google, SINGLE).of(Severity.STOP)[0]
+    assert look(google, SINGLE, FOUNDATIONS).of(Severity.STOP) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        (SETTINGS, {"NETWORKS": 1, "STATIC_ADDRESSES": 1, "SECURITY_POLICIES": 1}),
+        (
+            replace(SETTINGS, allowlist=("203.0.113.7/32", "2001:db8::/32")),
+            {"NETWORKS": 1, "STATIC_ADDRESSES": 2, "SECURITY_POLICIES": 1},
+        ),
+        # One machine's address is the region's, and the firewall is its allowlist.
+        (SINGLE, {"NETWORKS": 1}),
+    ],
+    ids=["fleet", "fleet with IPv6", "single"],
+)
+def test_what_a_new_stack_needs_of_all_regions(settings: Settings, needed: dict[str, int], google: Google) -> None:
+    none = dict.fromkeys(("NETWORKS", "STATIC_ADDRESSES", "SECURITY_POLICIES"), 0)
+    google.say("project-info", out=limits({**IN_PROJECT, **none}))
+    missing = look(google, settings).of(Severity.STOP)
+    assert [sentence.split(" of all regions")[0] for sentence in missing] == [f"the quota {name}" for name in needed]
+    assert [int(sentence.split("needs ")[1].split(":")[0]) for sentence in missing] == list(needed.values())
+
+
+def test_quotas_of_which_none_suffices_are_not_said_to_hold(google: Google) -> None:
+    google.say("project-info", out=limits(dict.fromkeys(IN_PROJECT, 0)))
+    report = look(google)
+    assert len(report.of(Severity.STOP)) == len(IN_PROJECT)
+    assert not any("the quotas of all regions" in sentence for sentence in report.of(Severity.GOOD))

@@ -77,3 +77,20 @@ def test_policies_of_which_one_may_not_be_seen_are_named(google: Google) -> None
     report = look(google)
     assert "organisation policies (serviceuser.services): " in only(report, Severity.SKIPPED)
     assert any("no policy of the organisation that was looked at" in sentence for sentence in report.of(Severity.GOOD))
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity"),
+    [
+        ({"out": {"listPolicy": {"allValues": "DENY"}}}, Severity.STOP),
+        ({"err": DENIED}, Severity.SKIPPED),
+    ],
+    ids=["all forbid", "none may be seen"],
+)
+def test_policies_are_called_good_only_where_one_was_looked_at_and_none_forbids(
+    rule: dict[str, Any], severity: Severity, google: Google
+) -> None:
+    google.say("org-policies", **rule)
+    report = look(google)
+    assert report.of(severity)
+    assert not any("no policy of the organisation" in sentence for sentence in report.of(Severity.GOOD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,3 +96,24 @@ def test_the_first_deployment_is_told_in_minutes_and_that_they_are_estimated(
 def test_a_running_stack_is_told_no_first_deployment(google: Google, capsys: pytest.CaptureFixture[str]) -> None:
     look(google, SETTINGS, OUTPUTS)
     assert "first deployment" not in capsys.readouterr().out
+
+
+def test_what_cannot_succeed_is_told_no_duration(google: Google, capsys: pytest.CaptureFixture[str]) -> None:
+    google.say("billing", out={"billingEnabled": False})
+    look(google)
+    assert "first deployment" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("certificates", "how"), [("load-balancer", "the names lead to the stack's address"), ("dns", "their DNS records")]
+)
+def test_when_certificates_come_is_told_by_how_they_are_proved(
+    certificates: str, how: str, google: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look(google, replace(PROD, certificates=certificates))
+    assert f"at most, for classify.example.com, once {how}" in capsys.readouterr().out
+
+
+def test_without_https_no_certificate_is_waited_for(google: Google, capsys: pytest.CaptureFixture[str]) -> None:
+    look(google, SETTINGS)
+    assert "certificates" not in capsys.readouterr().out.partition("What the first")[2]

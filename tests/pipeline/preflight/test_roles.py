@@ -72,3 +72,39 @@ def test_a_service_account_is_looked_for_as_one(google: Google) -> None:
     google.say("config", "get", "account", out=account)
     google.say("get-iam-policy", out={"bindings": [{"members": [f"serviceAccount:{account}"], "role": "roles/owner"}]})
     assert any(account in sentence for sentence in look(google).of(Severity.GOOD))
+
+
+STATE = {"the accounts' rights on the state", "the accounts' rights on the key"}
+TRIGGERS = {"triggers", "the connection to GitHub"}
+TOKENS = {"who reads the tokens for GitHub"}
+CALENDAR = {"builds by the calendar", "the messages that start them"}
+
+
+@pytest.mark.parametrize(
+    ("more", "needed"),
+    [
+        ({"certificates": "dns"}, {"certificates"}),
+        ({"repository": "a/b", "comment_secret": "comments", "github_installation": 42}, set()),
+        ({"pipeline": True}, STATE),
+        ({"pipeline": True, "repository": "a/b", "maintenance": False}, STATE | TRIGGERS),
+        ({"pipeline": True, "repository": "a/b"}, STATE | TRIGGERS | CALENDAR),
+        ({"pipeline": True, "maintenance": False, "comment_secret": "comments"}, STATE | TOKENS),
+        ({"pipeline": True, "maintenance": False, "github_installation": 42}, STATE | TOKENS),
+    ],
+    ids=["dns", "no pipeline", "accounts", "triggers", "calendar", "comments", "connection"],
+)
+def test_a_role_is_asked_for_only_where_something_needs_it(more: dict[str, Any], needed: set[str]) -> None:
+    assert set(project.needed_roles(replace(PROD, **more))) - set(project.needed_roles(PROD)) == needed
+
+
+@pytest.mark.parametrize(
+    ("held", "what"),
+    [
+        (["roles/owner", "roles/viewer"], "roles/owner"),
+        ([enough[0] for enough in project.needed_roles(SETTINGS).values()], "9 roles"),
+    ],
+    ids=["owner", "by roles"],
+)
+def test_whoever_may_make_everything_is_told_by_what(held: list[str], what: str, google: Google) -> None:
+    google.say("get-iam-policy", out=roles(*held))
+    assert f"me@example.com may make everything ({what})" in look(google).of(Severity.GOOD)

@@ -1,0 +1,57 @@
+"""Where the service is: addresses and tokens, and those that are none, each named in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtest.errors import LoadTestError
+from loadtest.measure.endpoint import TOKEN, endpoint
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "http://",
+        "http://x/predict",
+        "http://x?y",
+        "http://u:p@x",
+        "http://x:99999",
+    ],
+)
+def test_what_is_no_address_is_named(host: str) -> None:
+    with pytest.raises(LoadTestError, match="is no address of a service"):
+        endpoint(host, environ={})
+
+
+def test_a_token_never_crosses_a_network_in_the_clear() -> None:
+    with pytest.raises(LoadTestError, match="in the clear"):
+        endpoint("http://pictures.example.com", environ={TOKEN: "abc"})
+    assert endpoint("https://pictures.example.com", environ={TOKEN: "abc"}).headers
+    assert endpoint("http://127.0.0.1:8080", environ={TOKEN: "abc"}).local
+
+
+def test_a_token_with_a_line_break_is_refused() -> None:
+    with pytest.raises(LoadTestError, match=f"{TOKEN} holds no token"):
+        endpoint("https://x.example", environ={TOKEN: "a\nb"})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "classify.invalid", "203.0.113", "203.0.113.10:443", "[2001:db8::10]", "203.0.113.10/32"]
+)
+def test_what_is_no_ip_address_is_named(text: str) -> None:
+    with pytest.raises(LoadTestError) as caught:
+        endpoint("https://x.example", connect_to=text, environ={})
+    assert str(caught.value).startswith(
+        f"--connect-to {text!r} is no IP address: write one such as 203.0.113.10 or 2001:db8::10"
+    )
+
+
+def test_where_requests_go_decides_what_is_near() -> None:
+    """Whether a token may go there unencrypted, and whether anybody is asked before the load."""
+    assert endpoint("http://pictures.example.com", connect_to="127.0.0.1", environ={TOKEN: "abc"}).local
+    assert endpoint("http://pictures.example.com", connect_to="::1", environ={TOKEN: "abc"}).local
+    with pytest.raises(LoadTestError, match=r"in the clear to http://localhost at 203\.0\.113\.10"):
+        endpoint("http://localhost", connect_to="203.0.113.10", environ={TOKEN: "abc"})

@@ -1,0 +1,103 @@
+"""One clear sentence and exit code 2, never a green run; and nothing is sent without consent.
+
+test_service.py, test_endpoint.py, test_targets.py and test_mix.py have the rest of what can be wrong.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, encode, photo
+from tests.loadtest.runs import command
+from tests.loadtest.scripted import serving
+from tests.server import environment
+
+NOBODY = ("--host", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "Give --host URL"),
+        (["--host", "http://x", "--serve"], "Give --host URL"),
+        (["--host", "example.com"], "is no address of a service"),
+        ([*NOBODY, "--connect-to", "localhost"], "--connect-to 'localhost' is no IP address: write one such as"),
+        ([*NOBODY, "--mix", "cats"], "'cats' is no share"),
+        ([*NOBODY, "--mix", "small"], "cannot be reached: Connection refused"),
+        ([*NOBODY, "--targets", "/no/such/file"], "/no/such/file cannot be read"),
+        ([*NOBODY, "--rate", "0"], "--rate 0: expected"),
+        (["--serve", "--workers", "2"], "give --host with --workers"),
+        (["--serve", "--connect-to", "127.0.0.1"], "--serve starts a service at an address of its own"),
+    ],
+)
+def test_what_is_wrong_is_named(arguments: list[str], part: str) -> None:
+    command("run", *arguments).refused(part)
+
+
+def test_a_folder_that_lacks_what_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(photo(), "PNG"))
+    with serving() as server:
+        ended = command("run", "--host", server.url, "--pictures", tmp_path, "--mix", "png=1,phone=1")
+    ended.refused("holds no picture for phone")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--scenario", "storm"], ["run", "--closed", "x"]])
+def test_wrong_usage(arguments: list[str]) -> None:
+    ended = command(*arguments)
+    assert ended.code == 2
+    assert "Usage:" in ended.complained
+
+
+@pytest.mark.parametrize(("typed", "said"), [("", "Nobody is there to answer"), ("n\n", "Nothing was sent.")])
+def test_another_machine_is_only_loaded_with_consent(typed: str, said: str) -> None:
+    """Where nobody can answer the question, nothing is sent; the same with an answer of no. Asked after the check."""
+    code = (
+        "import sys\n"
+        "from loadtest import commands  # Locust first: it replaces the sockets\n"
+        "from loadtest.measure.endpoint import Endpoint\n"
+        "Endpoint.local = False\n"
+        "from loadtest.__main__ import main\n"
+        "sys.argv = ['loadtest', 'run', '--host', sys.argv[1], '--scenario', 'steady', '--mix', 'small']\n"
+        "main()\n"
+    )
+    with serving() as server:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, server.url],
+            env=environment(),
+            cwd=REPOSITORY,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert said in ended.stderr
+        assert "will get 475 requests within 95 s" in ended.stderr
+        assert len(server.seen) == 1  # the check's picture
+
+
+def test_the_command_line_loads_no_ssl_before_locust() -> None:
+    """Locust replaces the standard library's sockets at its import, and cannot where TLS has been loaded before."""
+    code = "import sys, loadtest.__main__\nprint({'ssl', 'locust'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
+
+
+def test_the_pure_parts_load_without_locust() -> None:
+    """Reports and the gate replace nothing of the standard library."""
+    rooms = {
+        "": "__main__, options",
+        ".plan": "bodies, mix, pictures, scenarios, schedule",
+        ".measure": "answers, connect, endpoint, machine, percentiles, records, refusals, service, session",
+        ".judge": "metrics, rating, results, saved, targets",
+        ".show": "charts, comparison, drawing, rated, report, summary",
+    }
+    lines = [f"from loadtest{room} import {names}" for room, names in rooms.items()]
+    code = "\n".join(["import sys", *lines, "print('locust' in sys.modules)"])
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
