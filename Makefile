@@ -43,6 +43,8 @@ test: $(VENV)/dev.stamp  ## Run all tests but those of the container (COVERAGE=1
 check: $(VENV)/dev.stamp  ## Check style, types, imports, and run the fast tests: for while you work
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint test-fast
 
+# These compute more than they wait, and each process loads every test file first.
+test-fast: TEST_PROCESSES = 2
 test-fast: $(VENV)/dev.stamp
 	$(PYTEST) -m "not slow and not image" -q
 

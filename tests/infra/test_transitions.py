@@ -27,6 +27,8 @@ from tests.infra.stacks import ALLOWLIST, DIGEST, MANY_RANGES, OTHER_DIGEST, STA
 
 Settings = Mapping[str, Any]
 
+pytestmark = pytest.mark.slow
+
 DOMAINS = ["classify.example.com", "example.org"]
 HTTPS: Settings = {"https": True, "domains": DOMAINS}
 BUDGET: Settings = {"billingAccount": "012345-6789AB-CDEF01", "monthlyBudget": 100}
@@ -247,7 +249,6 @@ def texts(outcome: Outcome) -> dict[str, str]:
     return {**outcome.refusals, **outcome.troubles, **dict.fromkeys(outcome.leftovers, "left over")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", [name for name in POINTS if name not in ("dev", *ONLY_IN_PAIRS)])
 def test_a_setting_is_turned_on_a_live_stack_and_back(point: str, runs: Runs) -> None:
     there = go(runs.live("dev"), runs.program(point))
@@ -291,7 +292,6 @@ def test_every_exception_is_needed() -> None:
         assert any(one.applies(before, after) for before, after in pairs), one.reason
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", STACKS)
 def test_a_shape_comes_from_nothing_and_goes_to_nothing(shape: str, deployed: Deployed, engine: Engine) -> None:
     """Foundations, an image, another one; `destroy` refuses what is protected, and then leaves nothing behind."""
@@ -317,7 +317,6 @@ def test_a_shape_comes_from_nothing_and_goes_to_nothing(shape: str, deployed: De
     assert [path for path in gone.live.project.things if not path.endswith("/identity")] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", ["dev", "single", "HTTPS by DNS", "a budget"])
 def test_an_update_that_was_killed_at_any_creation_goes_on(point: str, runs: Runs) -> None:
     """The creation that had begun is imported; the next update makes the rest, and nothing is there twice."""

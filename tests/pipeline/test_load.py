@@ -43,7 +43,7 @@ def asked(folder: Path) -> list[str]:
 def test_the_fleets_targets_are_targets() -> None:
     """No wider in what may fail than the candidate's, only in how long it may take."""
     ours, theirs = (
-        targets.choose(REPOSITORY / folder / "targets.toml", "steady") for folder in ("pipeline", "loadtest/judge")
+        targets.choose(file, "steady") for file in (REPOSITORY / "pipeline" / "targets.toml", targets.DEFAULT_FILE)
     )
     ratios = {"error_ratio", "refused_ratio", "goodput_ratio"}
     assert {target.metric for target in ours} == ratios | {"p95_ms"}
