@@ -20,7 +20,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run infra test image image-test image-compare lint format bench loadtest requirements clean
+.PHONY: help run infra test check test-fast image image-test image-compare lint format bench loadtest requirements clean
 .PHONY: bootstrap up release-check deploy submit promote rollback renew drift destroy pin
 
 help:  ## Explain the targets
@@ -34,8 +34,19 @@ run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:808
 
 infra: $(VENV)/infra.stamp  ## Set up what `pulumi up` needs
 
-test: $(VENV)/dev.stamp  ## Run all tests
-	$(PY) -m pytest -m "not image" -n $(TEST_PROCESSES) --dist loadfile
+# Tests without a group of their own stay together by file (tests/conftest.py).
+PYTEST = $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(PYTEST_FLAGS)
+
+test: $(VENV)/dev.stamp  ## Run all tests but those of the container (COVERAGE=1, PYTEST_FLAGS=)
+	$(PYTEST) -m "not image" $(if $(COVERAGE),--cov)
+
+check: $(VENV)/dev.stamp  ## Check style, types, imports, and run the fast tests: for while you work
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint test-fast
+
+# These compute more than they wait, and each process loads every test file first.
+test-fast: TEST_PROCESSES = 2
+test-fast: $(VENV)/dev.stamp
+	$(PYTEST) -m "not slow and not image" -q
 
 image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, DOCKER_FLAGS=)
 	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)
@@ -49,10 +60,11 @@ image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTo
 	container/build.sh classifier:plain --target plain $(DOCKER_FLAGS)
 	$(PY) -m loadtest.bench.image_sizes classifier:compared classifier:plain
 
-lint: $(VENV)/dev.stamp  ## Check style and types
+lint: $(VENV)/dev.stamp  ## Check style, types and who imports whom
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run */*.sh tests/*/*.sh; \
 	else echo "shellcheck is not installed: the shell scripts are not checked"; fi
 

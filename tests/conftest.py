@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +26,10 @@ from tests import tiny_bundle as tiny_bundle_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Threads of OpenMP wait for one another by computing on. With more processes than processors, as when tests run in
+# parallel, a training of a minute takes ten.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -59,6 +65,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-inventories", action="store_true", help="write tests/infra/inventories again, to be reviewed"
     )
+
+
+# Fixtures that take long, and that one process of a run makes; the tests that need them stay together there. They come
+# first: whoever takes longest must not begin last.
+_GROUPS = {"digits_build": "digits", "untrained_build": "untrained"}
+_SLOW_FIXTURES = {*_GROUPS, "browser"}
+_SLOW_WEIGHT = 20  # a slow test takes as long as so many others
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by its fixtures, group what shares a model, and put what takes longest first."""
+    ranks: Counter[str] = Counter()
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if not _SLOW_FIXTURES.isdisjoint(fixtures):
+            item.add_marker(pytest.mark.slow)
+        if group := next((_GROUPS[name] for name in fixtures if name in _GROUPS), None):
+            item.add_marker(pytest.mark.xdist_group(group))
+            ranks[_work_unit(item)] = sys.maxsize
+        else:
+            ranks[_work_unit(item)] += _SLOW_WEIGHT if item.get_closest_marker("slow") else 1
+    items.sort(key=lambda item: -ranks[_work_unit(item)])
+
+
+def _work_unit(item: pytest.Item) -> str:
+    """Return what a test stays together with: its group or its file."""
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else item.nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute groups, and where a test has none, files, in the order of `pytest_collection_modifyitems`."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    scheduler = LoadGroupScheduling(config, log)
+    by_group_or_test = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: by_group_or_test(nodeid).split("::")[0]
+    config.option.loadscopereorder = False
+    return scheduler
 
 
 @pytest.fixture(scope="session")
@@ -137,10 +184,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of models that all processes of one test run share."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of one test run share; what is made there is made under a lock."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(shared_folder: Path) -> Path:
+    folder = shared_folder / "models"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -187,14 +241,19 @@ def tiny_bundle(models: Path) -> bundle.Bundle:
 
 
 @pytest.fixture(scope="session")
-def untrained_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Bundle, QuietReporter]:
+def untrained_build(models: Path) -> tuple[bundle.Bundle, QuietReporter]:
     """A bundle of the full-size network, 224 x 224 and 1,000 classes, and what its build said."""
-    from service.build.builder import build
-    from service.build.options import Options
-
+    output, reported = models / "untrained", models / "untrained.json"
     report = QuietReporter()
-    output = tmp_path_factory.mktemp("models") / "untrained"
-    return build(Options(output=output, weights="untrained", torchscript=True), report), report
+    with FileLock(models / "untrained.lock"):
+        if not reported.exists():
+            from service.build.builder import build
+            from service.build.options import Options
+
+            build(Options(output=output, weights="untrained", torchscript=True), report)
+            reported.write_text(json.dumps(vars(report)))
+    vars(report).update(json.loads(reported.read_text()))
+    return bundle.read(output), report
 
 
 @pytest.fixture(scope="session")

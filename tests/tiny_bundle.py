@@ -17,6 +17,7 @@ from service.model import bundle
 
 SIZE, CLASSES = 32, 10
 NAMES = ("red", "green", "blue", *(f"colour {index}" for index in range(3, CLASSES)))
+CHINESE = {"red": "红", "green": "绿", "blue": "蓝"}
 _SHARPNESS = 8.0  # logits a grey level of 255 apart
 
 
@@ -83,4 +84,5 @@ def make(folder: Path) -> bundle.Bundle:
         default_precision="int8",
         samples=samples,
     )
-    return bundle.write(folder, manifest, [bundle.Label(i, None, name, name) for i, name in enumerate(NAMES)])
+    labels = [bundle.Label(index, None, name, CHINESE.get(name, name)) for index, name in enumerate(NAMES)]
+    return bundle.write(folder, manifest, labels)

@@ -33,7 +33,7 @@ FIRST_FIVE_RULES_HOUR = 0.025
 FURTHER_RULE_HOUR = 0.010
 PROCESSED_GIB = 0.008
 
-# Cloud Armor Standard: a policy, a rule, a million requests (as quoted by several public sources in 2026).
+# Cloud Armor Standard: a policy, a rule, a million requests; assumed: as several public sources quoted them in 2026.
 ARMOR_POLICY_MONTH = 5.00
 ARMOR_RULE_MONTH = 1.00
 ARMOR_MILLION_REQUESTS = 0.75

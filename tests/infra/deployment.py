@@ -17,6 +17,9 @@ class Unknown:
     def __repr__(self) -> str:
         return "<unknown>"
 
+    def __reduce__(self) -> str:
+        return "UNKNOWN"  # the same one in whichever process reads it
+
 
 UNKNOWN: Final = Unknown()
 

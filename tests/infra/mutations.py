@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.infra.project import Project
 
@@ -33,23 +36,55 @@ class Mutation:
             AssertionError: the lines are not there, or more than once.
         """
         for part in ("infra", "container"):
-            shutil.copytree(project.root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(project.root / part, folder / part)  # with what is compiled already
         for file in project.root.glob("Pulumi*.yaml"):
             shutil.copy(file, folder)
         target = folder / self.file
-        target.write_text(self._changed(target.read_text("utf-8")), "utf-8")
+        target.write_text(self.changed(target.read_text("utf-8")), "utf-8")
+        Path(importlib.util.cache_from_source(str(target))).unlink(missing_ok=True)
         return Project(folder)
 
-    def _changed(self, text: str) -> str:
-        """Replace the lines, whatever their indentation is in the source."""
+    def changed(self, text: str) -> str:
+        """Replace the lines, whatever their indentation is in the source, and wherever a formatter breaks them.
+
+        Raises:
+            AssertionError: the lines are not there, or more than once.
+        """
         lines, old, new = text.splitlines(), self.old.splitlines(), self.new.splitlines()
         bare = [line.strip() for line in lines]
         sought = [line.strip() for line in old]
         found = [at for at in range(len(lines)) if bare[at : at + len(old)] == sought]
+        if not found:
+            return self._changed_words(text)
         assert len(found) == 1, f"{self.file} has these lines {len(found)} times:\n{self.old}"
         deeper = _indent(lines[found[0]]) - _indent(old[0])
         moved = [" " * max(0, _indent(line) + deeper) + line.strip() for line in new]
         return "\n".join([*lines[: found[0]], *moved, *lines[found[0] + len(old) :]]) + "\n"
+
+    def _changed_words(self, text: str) -> str:
+        words, sought = _words(text), [word[0] for word in _words(self.old)]
+        size = len(sought)
+        found = [at for at in range(len(words)) if [word[0] for word in words[at : at + size]] == sought]
+        if len(found) > 1:
+            found = [at for at in found if not text[: words[at].start].rpartition("\n")[2].strip()]
+        assert len(found) == 1, f"{self.file} has these lines {len(found)} times:\n{self.old}"
+        start, end = words[found[0]].start, words[found[0] + size - 1].end
+        if self.old.rstrip().endswith(",") and text[end : end + 1] == ",":
+            end += 1
+        return text[:start] + self.new.strip() + text[end:]
+
+
+class _Word(NamedTuple):
+    """A word or a sign, and where it is in a text."""
+
+    text: str
+    start: int
+    end: int
+
+
+def _words(text: str) -> list[_Word]:
+    """Return what a formatter keeps: all but white space, and commas in front of a closing bracket or at the end."""
+    return [_Word(match[0], *match.span()) for match in re.finditer(r"\w+|,(?!\s*([)\]}]|\Z))|[^\w\s,]", text)]
 
 
 def _indent(line: str) -> int:

@@ -14,6 +14,8 @@ from tests.infra.engine import Engine
 from tests.infra.mutations import Mutation
 from tests.infra.stacks import ALLOWLIST, DIGEST, OTHER_DIGEST, PROJECT, STACKS, deploy, image
 
+pytestmark = pytest.mark.slow
+
 
 def changed(engine: Engine, deployed: Deployed, stack: str, **more: Any) -> dict[str, set[str]]:
     """Return what changes when settings are set in a stack that runs."""

@@ -28,6 +28,7 @@ def complaints(deployment: Deployment) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variation", VARIATIONS)
 def test_no_setting_brings_an_outage(variation: str, engine: Engine) -> None:
     stack, more = VARIATIONS[variation]

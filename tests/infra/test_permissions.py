@@ -16,6 +16,9 @@ from tests.infra.stacks import STACKS, VARIATIONS, deploy
 # By which role an account may make, change and delete a kind, of the roles that this program grants
 # (Google: "IAM roles and permissions index"; seen to suffice in runs of the real provider, 2026-11). A kind that none
 # of them covers is one of the foundations.
+
+pytestmark = pytest.mark.slow
+
 MAKES = {
     "compute.BackendService": "roles/compute.loadBalancerAdmin",
     "compute.Firewall": "roles/compute.securityAdmin",

@@ -27,6 +27,8 @@ from tests.infra.stacks import ALLOWLIST, DIGEST, MANY_RANGES, OTHER_DIGEST, STA
 
 Settings = Mapping[str, Any]
 
+pytestmark = pytest.mark.slow
+
 DOMAINS = ["classify.example.com", "example.org"]
 HTTPS: Settings = {"https": True, "domains": DOMAINS}
 BUDGET: Settings = {"billingAccount": "012345-6789AB-CDEF01", "monthlyBudget": 100}

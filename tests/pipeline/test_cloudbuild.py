@@ -30,32 +30,61 @@ WITH_IMAGE, WITHOUT_IMAGE = ("deploy", "preview"), ("renew", "drift", "promote",
 GCLOUD = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
 DOCKER = "gcr.io/cloud-builders/docker:latest"
 PYTHON = "${_MIRROR}library/python:3.11-bookworm"
-# The whole pipeline: step, image, command, what it waits for (None: the step before it).
-PIPELINE = [
-    ("inputs", GCLOUD, "python3 -m pipeline.inputs", None),
-    ("tests", PYTHON, "bash pipeline/tests.sh", ["inputs"]),
-    ("build", DOCKER, "bash pipeline/build.sh", ["inputs"]),
-    ("start", DOCKER, "bash pipeline/start.sh", ["tests", "build"]),
-    ("answers", PYTHON, ".venv/bin/python -m pipeline.answers", None),
-    ("load", PYTHON, "bash pipeline/load.sh", None),
-    ("contents", PYTHON, ".venv/bin/python -m pipeline.contents", None),
-    ("push", DOCKER, "bash pipeline/push.sh", None),
-    ("rollout", "${_MIRROR}pulumi/pulumi", "bash pipeline/rollout.sh $_ACTION", None),
-]
+PULUMI = "${_MIRROR}pulumi/pulumi"
 # What Cloud Build itself fills in (https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values).
 BUILT_IN = {"BRANCH_NAME", "BUILD_ID", "COMMIT_SHA", "PROJECT_ID", "REPO_FULL_NAME"}
 
 
-def test_every_steps_image_command_and_order() -> None:
-    assert [
-        (
-            step["id"],
-            step["name"].partition(":3." if "pulumi" in step["name"] else "@")[0],
-            " ".join([step["entrypoint"], *step["args"]]),
-            step.get("waitFor"),
+def command(step: dict[str, Any]) -> str:
+    return " ".join([step["entrypoint"], *step["args"]])
+
+
+def waits_for() -> dict[str, set[str]]:
+    """Return all steps that have ended when a step begins; without `waitFor` those are all above it."""
+    found: dict[str, set[str]] = {}
+    for step in BUILD["steps"]:
+        direct = step.get("waitFor", list(found))
+        found[step["id"]] = {*direct, *(earlier for name in direct for earlier in found[name])}
+    return found
+
+
+def test_each_step_runs_the_script_or_module_of_its_name() -> None:
+    for name, step in STEPS.items():
+        script = f"bash pipeline/{name}.sh"
+        assert command(step) in (
+            script,
+            f"{script} $_ACTION",
+            f"python3 -m pipeline.{name}",
+            f".venv/bin/python -m pipeline.{name}",
         )
-        for step in BUILD["steps"]
-    ] == PIPELINE
+        assert ("$_ACTION" in command(step)) == (name == "rollout")
+
+
+def test_each_step_runs_in_an_image_with_the_programs_that_it_starts() -> None:
+    """Docker's client; Python, for what needs an environment; gcloud, which brings a Python without one; Pulumi."""
+    for name, step in STEPS.items():
+        script = REPOSITORY / "pipeline" / f"{name}.sh"
+        text = command(step) + (script.read_text("utf-8") if script.exists() else "")
+        image = step["name"].partition("@")[0]
+        if name == "rollout":
+            assert image.startswith(f"{PULUMI}:3.")
+        elif re.search(r"^\W*engine ", text, re.MULTILINE):
+            assert image == DOCKER, name
+        elif ".venv/bin/python" in text:
+            assert image == PYTHON, name
+        else:
+            assert image == GCLOUD, name
+    assert {step["name"].partition("@")[0] for step in BUILD["steps"]} >= {GCLOUD, DOCKER, PYTHON}
+
+
+def test_tests_and_build_run_at_once_after_the_inputs_and_all_else_one_by_one_after_both() -> None:
+    waits = waits_for()
+    first, *_ = STEPS
+    assert (first, waits["inputs"]) == ("inputs", set())
+    assert waits["tests"] == waits["build"] == {"inputs"}
+    later = [name for name in STEPS if name not in ("inputs", "tests", "build")]
+    for index, name in enumerate(later):
+        assert waits[name] == {"inputs", "tests", "build", *later[:index]}
 
 
 def test_the_engine_that_deploys_is_the_one_that_the_program_was_tested_with() -> None:

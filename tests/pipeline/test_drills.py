@@ -23,6 +23,8 @@ from tests.pipeline.conftest import COMMIT, NEW, OLD, REGISTRY
 from tests.pipeline.scene import COMMITS, QUICK, fleet, leave_artifacts
 from tests.pipeline.world import World
 
+pytestmark = pytest.mark.slow
+
 THIRD = f"{REGISTRY}/classifier@sha256:{'c' * 64}"
 COMMITS[THIRD] = "d" * 40
 # A dead holder is known by its process on this machine; those of other machines by their silence.
@@ -152,15 +154,10 @@ def test_killed_after_any_command_going_back_ends_well(number: int, drilled: Dri
     drilled.settled(OLD)
 
 
-def _renews_the_lock(call: list[str]) -> bool:
-    return call[:3] == ["gcloud", "storage", "cp"] and call[4].endswith("lock.json") and call[5][-2:] != "=0"
-
-
 def test_a_rollout_has_no_more_commands_than_are_drilled(drilled: Drill) -> None:
-    """But for those that say that it still works, of which a slow machine sends more."""
-    assert drilled.run() == 0
-    assert len([call for call in drilled.world.calls if not _renews_the_lock(call)]) <= _COMMANDS
-    assert any(_renews_the_lock(call) for call in drilled.world.calls)
+    """Renewals of the lock are not counted: how many there are depends on the machine."""
+    assert drilled.run(LOCK_RENEW_SEC="60") == 0
+    assert len(drilled.world.calls) <= _COMMANDS
 
 
 _MADE = (

@@ -43,7 +43,7 @@ def asked(folder: Path) -> list[str]:
 def test_the_fleets_targets_are_targets() -> None:
     """No wider in what may fail than the candidate's, only in how long it may take."""
     ours, theirs = (
-        targets.choose(REPOSITORY / folder / "targets.toml", "steady") for folder in ("pipeline", "loadtest/judge")
+        targets.choose(file, "steady") for file in (REPOSITORY / "pipeline" / "targets.toml", targets.DEFAULT_FILE)
     )
     ratios = {"error_ratio", "refused_ratio", "goodput_ratio"}
     assert {target.metric for target in ours} == ratios | {"p95_ms"}
@@ -102,20 +102,21 @@ def real(folder: Path, bundle: Bundle, tmp_path: Path, own: str) -> tuple[int, s
     return result.returncode, result.stdout + result.stderr
 
 
-def test_a_real_load_test_says_what_was_missed(folder: Path, digits_bundle: Bundle, tmp_path: Path) -> None:
-    code, said = real(folder, digits_bundle, tmp_path, 'goodput_per_sec = ">= 100000"\n')
+@pytest.mark.slow
+def test_a_real_load_test_says_what_was_missed(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    code, said = real(folder, tiny_bundle, tmp_path, 'goodput_per_sec = ">= 100000"\n')
     assert code == 1, said
     assert "goodput a second" in said
 
 
-def test_a_real_load_test_that_misses_latency_alone_says_so(
-    folder: Path, digits_bundle: Bundle, tmp_path: Path
-) -> None:
-    code, said = real(folder, digits_bundle, tmp_path, '\n[smoke.small]\np50_ms = "<= 0.001"\n')
+@pytest.mark.slow
+def test_a_real_load_test_that_misses_latency_alone_says_so(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    code, said = real(folder, tiny_bundle, tmp_path, '\n[smoke.small]\np50_ms = "<= 0.001"\n')
     assert code == 3, said
     assert "p50" in said
 
 
+@pytest.mark.slow
 def test_a_candidate_that_does_not_answer_stops_the_build(folder: Path) -> None:
     result = run(CANDIDATE, folder, None, **SETTINGS)
     assert result.returncode == 2

@@ -28,6 +28,8 @@ from service.model.engines.openvino import OpenVINOEngine
 from service.model.images import Geometry
 from tests.conftest import REPOSITORY, QuietReporter, encode, photo
 
+pytestmark = pytest.mark.slow
+
 DigitsBuild = tuple[Bundle, str]
 
 
@@ -117,8 +119,11 @@ def test_an_export_is_reproducible_and_names_no_path(tmp_path: Path) -> None:
     for name in ("a", "b"):
         to_onnx(network, 32, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert b".py" not in (tmp_path / "a").read_bytes()
-    assert str(REPOSITORY).encode() not in (tmp_path / "a").read_bytes()
+    model = onnx.load(tmp_path / "a")
+    for initializer in model.graph.initializer:
+        initializer.ClearField("raw_data")  # among millions of weights are the bytes of any short word
+    assert b".py" not in model.SerializeToString()
+    assert str(REPOSITORY).encode() not in model.SerializeToString()
     for name in ("c", "d"):
         to_ncnn(network, 32, tmp_path / name, tmp_path / f"{name}.graph")
     for suffix in ("", ".graph"):

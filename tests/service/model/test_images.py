@@ -39,6 +39,7 @@ def camera_photo(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.clip(large + noise, 0, 255).astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["china.jpg", "flower.jpg", "rocket.jpg", "retina.jpg", "astronaut.png", "chelsea.png"]
 )
@@ -48,6 +49,7 @@ def test_resize_and_crop_are_torchvisions(name: str) -> None:
     assert difference(load(data, GEOMETRY, LIMITS), preset(Image.open(io.BytesIO(data)))) <= 0.5
 
 
+@pytest.mark.slow
 def test_resize_and_crop_are_torchvisions_on_200_photographs(shared_data: Path) -> None:
     for file in sorted((shared_data / "photos").glob("*.JPEG")):
         assert difference(load(file.read_bytes(), GEOMETRY, LIMITS), preset(Image.open(file))) <= 0.5, file.name
@@ -65,6 +67,7 @@ def test_the_window_is_rounded_as_torchvision_rounds_it(size: tuple[int, int], g
     assert difference(load(encode(picture, "PNG"), geometry, LIMITS), expected) <= 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(4000, 3000), (3000, 4000), (5120, 2880), (2560, 1600)])
 def test_large_jpegs_decoded_at_a_reduced_scale_look_the_same(size: tuple[int, int]) -> None:
     """The crop is within one grey level on average of what a full decode gives."""
@@ -242,6 +245,7 @@ def test_a_decompression_bomb_is_refused_although_pillow_only_warns() -> None:
         load(bytes(bomb), GEOMETRY, Limits(max_pixels=10**9, max_decoded_pixels=10**9))
 
 
+@pytest.mark.slow
 def test_memory_counts_after_the_reduced_scale_and_only_for_baseline_jpegs() -> None:
     picture = camera_photo((3200, 2400))
     limits = Limits(max_decoded_pixels=2_000_000)

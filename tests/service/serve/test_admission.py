@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -163,20 +164,19 @@ def test_who_waits_too_long_gives_up_without_taking_a_slot() -> None:
 
 
 def keep_full(admission: Admission, clock: FakeClock, arrivals: int, entries: int, seconds: float = 5) -> None:
-    """Let `arrivals` come in each hundredth of a second, of which `entries` are let in and leave at once."""
-    for _ in range(int(100 * seconds)):
-        clock.now += 0.01
-        for _ in range(entries):
+    """Have `arrivals` each hundredth of a second, of which `entries` are let in, one by one, through the last place."""
+    with contextlib.ExitStack() as others:
+        for _ in range(admission.capacity - 1):
+            others.enter_context(admission.enter())
+        clock.now += 10  # by now it is forgotten when these came
+        for _ in range(int(100 * seconds)):
+            clock.now += 0.01
+            for _ in range(entries - 1):
+                with admission.enter():
+                    pass
             with admission.enter():
-                pass
-        places = [admission.enter() for _ in range(admission.capacity)]
-        admission._pressure.note(arrived=-len(places), entered=-len(places))  # these are the test's, not the load's
-        for place in places:
-            place.__enter__()
-        for _ in range(arrivals - entries):
-            assert admission.refusal(1) is not None
-        for place in places:
-            place.__exit__(None, None, None)
+                for _ in range(arrivals - entries):
+                    assert admission.refusal(1) is not None
 
 
 @pytest.mark.parametrize(("arrivals", "entries", "limit"), [(10, 1, 0), (2, 1, 5), (4, 3, 15), (6, 5, 20), (1, 1, 20)])

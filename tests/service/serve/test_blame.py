@@ -18,17 +18,19 @@ from tests.conftest import encode, multipart
 from tests.server import Answer, Server, running
 from tests.service.serve.sockets import Parts, Sending, connect, post, receive, request
 
+pytestmark = pytest.mark.slow
+
 HUGE = encode(Image.new("RGB", (5000, 5000), (1, 2, 3)), "PNG")  # some 70 KB, of as many pixels as are accepted
 PICTURE = encode(Image.new("RGB", (64, 48), (255, 0, 0)), "PNG")
 TOO_MANY_PIXELS = encode(Image.new("1", (9000, 9000)), "PNG")
 
 
 @pytest.fixture(scope="module")
-def server(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is soon full, soon out of patience, and takes little."""
     with running(
         tmp_path_factory.mktemp("blame"),
-        MODEL_DIR=digits_bundle.path,
+        MODEL_DIR=tiny_bundle.path,
         THREADS=1,
         QUEUE_SIZE=1,
         REQUEST_TIMEOUT_SEC=1,

@@ -20,15 +20,15 @@ HEALTH = request("GET /healthz")
 
 
 @pytest.fixture(scope="module")
-def server(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("lingering")
-    with running(folder, MODEL_DIR=digits_bundle.path, MAX_BODY_BYTES=MAX_BODY_BYTES, KEEPALIVE_SEC=60) as started:
+    with running(folder, MODEL_DIR=tiny_bundle.path, MAX_BODY_BYTES=MAX_BODY_BYTES, KEEPALIVE_SEC=60) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def digit(digits_bundle: Bundle) -> bytes:
-    return (digits_bundle.path / "samples" / "digit-5.png").read_bytes()
+def picture(tiny_bundle: Bundle) -> bytes:
+    return (tiny_bundle.path / "samples" / "green.png").read_bytes()
 
 
 def worker(server: Server) -> str:
@@ -71,8 +71,8 @@ def test_bytes_of_the_next_request_are_not_read_away(server: Server) -> None:
         assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"404", b"404", b"200"]
 
 
-def test_a_chunked_picture_is_classified_and_the_connection_stays(server: Server, digit: bytes) -> None:
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(digit), digit)
+def test_a_chunked_picture_is_classified_and_the_connection_stays(server: Server, picture: bytes) -> None:
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(picture), picture)
     with connect(server) as connection:
         for _ in range(2):
             connection.sendall(request("POST /predict", "Transfer-Encoding: chunked") + body)
@@ -119,9 +119,9 @@ def test_bodies_that_do_not_come_take_no_thread(server: Server) -> None:
         assert [receive(connection).status for connection in waiting] == [200] * 200
 
 
-def test_whoever_is_cut_off_is_told_and_not_reset(digits_bundle: Bundle, tmp_path: Path) -> None:
+def test_whoever_is_cut_off_is_told_and_not_reset(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """The answer says that the connection ends; bytes that still come do not break it before the answer is read."""
-    with running(tmp_path, MODEL_DIR=digits_bundle.path, REQUEST_TIMEOUT_SEC=1) as server, connect(server) as slow:
+    with running(tmp_path, MODEL_DIR=tiny_bundle.path, REQUEST_TIMEOUT_SEC=1) as server, connect(server) as slow:
         sending = Sending(slow, [post(5000), *DRIPS])
         reply = receive(slow)
         assert (reply.status, reply.last) == (408, True)
@@ -129,13 +129,13 @@ def test_whoever_is_cut_off_is_told_and_not_reset(digits_bundle: Bundle, tmp_pat
         assert sending.error is None
 
 
-def test_a_request_whose_own_time_is_over_keeps_its_connection(server: Server, digit: bytes) -> None:
+def test_a_request_whose_own_time_is_over_keeps_its_connection(server: Server, picture: bytes) -> None:
     """408 there says nothing of the connection: the request had come whole."""
     with connect(server) as connection:
         for _ in range(2):
-            Sending(connection, [post(len(digit), "X-Request-Timeout-Ms: 1"), 0.05, digit]).finish()
+            Sending(connection, [post(len(picture), "X-Request-Timeout-Ms: 1"), 0.05, picture]).finish()
             reply = receive(connection)
             assert (reply.status, reply.last) == (408, False)
             assert b"deadline-exceeded" in reply.body
-        connection.sendall(post(len(digit)) + digit)
+        connection.sendall(post(len(picture)) + picture)
         assert receive(connection).status == 200
