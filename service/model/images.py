@@ -59,8 +59,8 @@ _ORIENTATIONS = {
 }
 _EXIF_ORIENTATION_TAG = 0x0112
 
-# A pixel that is being decoded takes up to 16 bytes (WebP; others 4 to 9), so all pictures together up to 800 MB: two of
-# the largest, or 250 of the usual 500x375. One number for any machine, as the container's memory is
+# A pixel that is being decoded takes up to 16 bytes (WebP; others 4 to 9), so all pictures together up to 800 MB: two
+# of the largest, or 250 of the usual 500x375. One number for any machine, as the container's memory is one
 # (container/run.flags).
 _budget = PixelBudget(50_000_000)
 
