@@ -16,7 +16,9 @@ TEST_PROCESSES ?= 3
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# Python compiles what is imported, once; pip would compile everything, which takes as long as installing it.
+INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -129,9 +131,9 @@ clean:  ## Remove the virtual environment and the models
 # The machine that serves needs only serve.txt; building a model needs the rest. PyTorch comes last: it finds what it
 # needs installed, so that only its own two packages are looked for on its own index (once, without retries).
 $(VENV)/run.stamp: $(VENV)/pyvenv.cfg requirements/serve.txt requirements/modeling.txt requirements/torch.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/serve.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/modeling.txt
-	$(PIP) install --retries 0 --timeout 15 -r requirements/torch.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/serve.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/modeling.txt
+	$(INSTALL) --retries 0 --timeout 15 -r requirements/torch.txt
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
@@ -140,18 +142,18 @@ $(VENV)/pyvenv.cfg:
 
 # Deploying needs Pulumi only, no PyTorch.
 $(VENV)/infra.stamp: $(VENV)/pyvenv.cfg requirements/infra.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/infra.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/infra.txt
 	@touch $@
 
 # The pipeline deploys and tests what it deployed.
 $(VENV)/pipeline.stamp: $(VENV)/infra.stamp requirements/pipeline.txt requirements/loadtest.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/pipeline.txt -r requirements/loadtest.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/pipeline.txt -r requirements/loadtest.txt
 	@touch $@
 
 $(VENV)/loadtest.stamp: $(VENV)/run.stamp requirements/loadtest.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/loadtest.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/loadtest.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/loadtest.stamp $(VENV)/pipeline.stamp requirements/dev.txt
-	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@

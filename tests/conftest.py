@@ -240,17 +240,25 @@ def tiny_bundle(models: Path) -> bundle.Bundle:
     return bundle.read(models / "tiny")
 
 
+UNTRAINED_PICTURES = 60
+
+
 @pytest.fixture(scope="session")
 def untrained_build(models: Path) -> tuple[bundle.Bundle, QuietReporter]:
-    """A bundle of the full-size network, 224 x 224 and 1,000 classes, and what its build said."""
+    """A bundle of the full-size network, 224 x 224 and 1,000 classes, calibrated by few pictures; what its build said."""
     output, reported = models / "untrained", models / "untrained.json"
     report = QuietReporter()
     with FileLock(models / "untrained.lock"):
         if not reported.exists():
+            from service.build import pictures
             from service.build.builder import build
             from service.build.options import Options
 
-            build(Options(output=output, weights="untrained", torchscript=True), report)
+            with pytest.MonkeyPatch.context() as patch:
+                # The digits are built with all of them.
+                patch.setattr(pictures, "CALIBRATION_COUNT", UNTRAINED_PICTURES)
+                patch.setattr(pictures, "JUDGING_COUNT", UNTRAINED_PICTURES)
+                build(Options(output=output, weights="untrained", torchscript=True), report)
             reported.write_text(json.dumps(vars(report)))
     vars(report).update(json.loads(reported.read_text()))
     return bundle.read(output), report
