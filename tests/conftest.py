@@ -245,7 +245,7 @@ UNTRAINED_PICTURES = 60
 
 @pytest.fixture(scope="session")
 def untrained_build(models: Path) -> tuple[bundle.Bundle, QuietReporter]:
-    """A bundle of the full-size network, 224 x 224 and 1,000 classes, calibrated by few pictures; what its build said."""
+    """A bundle of the full-size network, 224 x 224 and 1,000 classes, and what its build said; of few pictures."""
     output, reported = models / "untrained", models / "untrained.json"
     report = QuietReporter()
     with FileLock(models / "untrained.lock"):
