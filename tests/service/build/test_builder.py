@@ -71,7 +71,10 @@ def test_the_build_shows_its_progress_and_its_figures(untrained_build: tuple[Bun
 
 
 def test_the_manifest_says_what_was_measured_and_made(digits_bundle: Bundle, untrained_bundle: Bundle) -> None:
-    for made, calibration, judging in ((digits_bundle, 300, 360), (untrained_bundle, *[UNTRAINED_PICTURES] * 2)):
+    for made, calibration, judging in (
+        (digits_bundle, 300, 360),
+        (untrained_bundle, UNTRAINED_PICTURES, UNTRAINED_PICTURES),
+    ):
         agreement = made.manifest.agreement
         assert agreement is not None
         assert (agreement["calibration_pictures"], agreement["pictures"]) == (calibration, judging)
