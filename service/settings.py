@@ -87,7 +87,10 @@ class Settings:
     host: str = _setting("127.0.0.1", _TEXT, "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, _integer(1, 65535), "Port to listen on.")
     queue_size: int = _setting(
-        16, _integer(0, 1000), "Requests that may wait for a processor; further ones are answered with 429."
+        16,
+        _integer(0, 1000),
+        "Most requests that may wait for a processor; further ones are answered with 429, under lasting pressure "
+        "sooner.",
     )
     request_timeout_sec: int = _setting(
         10,

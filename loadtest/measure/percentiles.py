@@ -1,4 +1,4 @@
-"""Percentiles: the one definition that load tests, targets and the benchmark share, and how well samples know them."""
+"""Percentiles (p50, p95, p99): one definition for load tests, targets and benchmark, and how well samples know them."""
 
 from __future__ import annotations
 

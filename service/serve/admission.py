@@ -1,4 +1,4 @@
-"""Admission control: bounded work, a bounded queue, a deadline for each request.
+"""Admission control, or load shedding: bounded work, a bounded queue, a deadline for each request.
 
 Knows nothing of pictures and nothing of HTTP. A request is let in when it arrives (or is refused at once, before its
 body is read), reads its body without holding a slot, then waits for a slot and does its work while it holds it.
