@@ -27,7 +27,8 @@ def test_every_requirement_is_an_exact_version_with_hashes(file: Path) -> None:
 @pytest.mark.parametrize("file", INSTALLERS, ids=lambda file: file.name)
 def test_pip_insists_on_the_hashes(file: Path) -> None:
     text = file.read_text("utf-8").replace("\\\n", " ")
-    commands = [command for command in re.findall(r"install [^\n&]*\.txt", text) if WITHOUT_HASHES not in command]
+    every = re.findall(r"(?:install|INSTALL\)) [^\n&]*\.txt", text)
+    commands = [command for command in every if WITHOUT_HASHES not in command]
     assert commands
     assert [command for command in commands if "--no-deps" not in command or "--require-hashes" not in command] == []
 

@@ -16,6 +16,8 @@ from tests.loadtest.runs import command
 from tests.loadtest.scripted import serving
 from tests.server import environment
 
+pytestmark = pytest.mark.slow
+
 NOBODY = ("--host", "http://127.0.0.1:1")
 
 

@@ -15,6 +15,8 @@ from tests.pipeline.conftest import NEW, OLD, PROJECT
 from tests.pipeline.scene import Scene, fleet, leave_artifacts
 from tests.pipeline.world import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scene(

@@ -14,6 +14,8 @@ import pytest
 from pipeline import commands
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 # As Pulumi: told to stop it says so, ends the call that it is in, and writes its state; told twice, it drops the call.
 # As a program in Go, it dies of a line that nobody can read any more.
 PULUMI = """

@@ -16,6 +16,8 @@ from pipeline.settings import Settings
 from tests.pipeline.conftest import PROJECT, REGION
 from tests.pipeline.world import World
 
+pytestmark = pytest.mark.slow
+
 Item = dict[str, Any]
 LINK = f"https://www.googleapis.com/compute/v1/projects/{PROJECT}"
 ON_DEMAND = GroupPlan("on-demand", spot=False, min_size=1, max_size=6, scale_at=1, surge=3)

@@ -21,6 +21,8 @@ from tests.pipeline.fake_google import Answer
 from tests.pipeline.scene import ADDRESS, OLD_COMMIT, QUICK, SAMPLE, Fleet, Scene, fleet, leave_artifacts
 from tests.pipeline.world import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def served(world: World) -> Iterator[Fleet]:

@@ -25,6 +25,8 @@ from loadtest.plan.schedule import Arrival
 from loadtest.show import comparison, report, summary
 from tests.loadtest.scripted import MODEL
 
+pytestmark = pytest.mark.slow
+
 CONDITIONS = Conditions(
     when="2026-01-02T03:04:05+00:00",
     host="https://pictures.example.com",

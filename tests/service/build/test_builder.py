@@ -184,16 +184,31 @@ def test_no_bundle_is_handed_over_whose_answers_the_service_would_refuse(
         (0o644, 1, "Permission denied"),
     ],
 )
-def test_a_converter_that_fails_ends_the_build_with_a_sentence(
+def test_a_converter_that_fails_is_told_in_a_sentence(
     mode: int, code: int, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What it says last is passed on, and there is no half bundle."""
-    broken = tmp_path / "pnnx"
+    """What it says last is passed on."""
+    breaks_the_converter(tmp_path, monkeypatch, mode, code)
+    with pytest.raises(ServiceError, match=message):
+        to_ncnn(PixelNetwork(make("resnet18", 5)).eval(), 32, tmp_path / "weights", tmp_path / "graph")
+
+
+def breaks_the_converter(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: int, code: int) -> None:
+    broken = folder / "pnnx"
     broken.write_text(f"#!/bin/sh\necho cannot >&2; exit {code}\n")
     broken.chmod(mode)
     monkeypatch.setattr("pnnx.EXEC_PATH", str(broken))
-    options = Options(output=tmp_path / "bundle", weights=str(own_checkpoint(tmp_path)), input_size=32)
-    with pytest.raises(ServiceError, match=message):
+
+
+def test_a_converter_that_fails_leaves_no_half_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    breaks_the_converter(tmp_path, monkeypatch, 0o755, 1)
+    options = Options(
+        output=tmp_path / "bundle",
+        weights=str(own_checkpoint(tmp_path)),
+        input_size=32,
+        calibration=own_pictures(tmp_path, 20),
+    )
+    with pytest.raises(ServiceError, match="could not convert the network for ncnn"):
         build(options, QuietReporter())
     assert not (tmp_path / "bundle").exists()
 

@@ -13,6 +13,8 @@ import pytest
 
 from service.build.download import Corrupt, Unreachable, fetch
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 8000  # 2 MB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 

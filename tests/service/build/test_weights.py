@@ -13,6 +13,8 @@ from service.build.networks import IMAGENET_MEAN, IMAGENET_STD, PixelNetwork, fi
 from service.build.options import ARCHITECTURES
 from service.build.vision import torchvision
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_official_weights_are_torchvisions_and_checked_in_full() -> None:
     """The address and preset are torchvision's; the hash begins with the digits in the file's name."""

@@ -22,6 +22,8 @@ from service.serve.responses import SECURITY_HEADERS
 from tests.conftest import encode, multipart, photo
 from tests.server import Answer, Server, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
