@@ -83,9 +83,10 @@ def _call(method: str, url: str, token: str, document: dict[str, Any] | None = N
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as response:  # noqa: S310
             return json.loads(response.read() or b"null")
     except urllib.error.HTTPError as error:
-        raise StepFailed(
-            f"GitHub answers {error.code} to {method} {url}: let the token write to pull requests."
-        ) from error
+        with error:  # it holds the connection
+            raise StepFailed(
+                f"GitHub answers {error.code} to {method} {url}: let the token write to pull requests."
+            ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise StepFailed(f"GitHub does not answer ({error}): the preview is in the build's log.") from error
 

@@ -32,7 +32,8 @@ def wait_until_ready(port: str) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
                 return ""
         except urllib.error.HTTPError as error:
-            reason = str(json.loads(error.read()).get("detail", error))
+            with error:  # it holds the connection
+                reason = str(json.loads(error.read()).get("detail", error))
         except OSError as error:
             reason = str(error)
         # A known answer does not become right by waiting.

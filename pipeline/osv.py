@@ -111,7 +111,10 @@ class _Database:
                 with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as response:  # noqa: S310  # as above
                     return json.load(response)
             except (OSError, http.client.HTTPException) as error:
-                busy = not isinstance(error, urllib.error.HTTPError) or error.code == 429 or error.code >= 500
+                busy = True
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()  # it holds the connection
+                    busy = error.code == 429 or error.code >= 500
                 if not busy or attempt == _ATTEMPTS:
                     raise StepFailed(f"{self.url}{path} does not answer ({error}).") from error
             self.pause(_PAUSE_SEC)

@@ -54,7 +54,8 @@ def digest(name: str, tag: str) -> str:
     try:
         return _request_digest(host, repository, tag)
     except urllib.error.HTTPError as error:
-        reason = _refusal(host, error.code)
+        with error:  # it holds the connection
+            reason = _refusal(host, error.code)
     except (OSError, http.client.HTTPException) as error:
         reason = f"{host} does not answer ({getattr(error, 'reason', error)}): try again later"
     except _Unknown as error:
@@ -73,6 +74,7 @@ def _request_digest(host: str, repository: str, tag: str) -> str:
     except urllib.error.HTTPError as error:
         if error.code != 401:
             raise
+        error.close()  # it holds the connection
         token = _token(error.headers.get("WWW-Authenticate", ""), host, repository)
         request.add_unredirected_header("Authorization", f"Bearer {token}")
         answer = _head(request)

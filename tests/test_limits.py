@@ -9,6 +9,7 @@ import pytest
 
 from infra import container, machines
 from infra.settings import Settings as StackSettings
+from service.model import images
 from service.serve.capacity import Capacity
 from service.settings import Settings
 
@@ -37,6 +38,14 @@ def test_every_thread_of_a_server_fits_into_the_containers_limit() -> None:
     assert {name: count for name, count in needed.items() if count > container.processes()} == {}
     # It is there to stop what starts processes without end.
     assert container.processes() < 1.1 * max(needed.values())
+
+
+def test_the_worst_that_clients_can_make_a_server_hold_fits_into_the_containers_memory() -> None:
+    """Pictures in decoding and bodies at once, above what the server has itself (docs/container.md)."""
+    own_bytes = 190_000_000
+    decoding = images.DECODING_PIXELS * images.BYTES_PER_PIXEL
+    assert own_bytes + decoding + Settings().max_in_flight_bytes < container.memory_bytes()
+    assert 2 * Settings().max_decoded_pixels <= images.DECODING_PIXELS
 
 
 @pytest.mark.parametrize("topology", ["fleet", "single"])

@@ -55,7 +55,10 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
             break
         except (OSError, http.client.HTTPException) as error:
             arrived = part.stat().st_size if part.exists() else 0
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            refused = False
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+                refused = error.code < 500
             if refused or attempt == _ATTEMPTS or arrived == before:
                 reason = getattr(error, "reason", None) or error
                 kept = f" (it continues at {arrived} bytes)" if arrived else ""
@@ -81,6 +84,7 @@ def _receive(url: str, part: Path, size_bytes: int | None, progress: Progress | 
     except urllib.error.HTTPError as error:
         if error.code != 416:  # range not satisfiable: what we have is not a beginning of it
             raise
+        error.close()
         part.unlink()
         return _receive(url, part, size_bytes, progress)
     with response:

@@ -59,10 +59,11 @@ _ORIENTATIONS = {
 }
 _EXIF_ORIENTATION_TAG = 0x0112
 
-# A pixel that is being decoded takes up to 16 bytes (WebP; others 4 to 9), so all pictures together up to 800 MB: two
-# of the largest, or 250 of the usual 500x375. One number for any machine, as the container's memory is one
-# (container/run.flags).
-_budget = PixelBudget(50_000_000)
+# All pictures in decoding together hold no more than this: two of the largest, or 250 of the usual 500x375. One number
+# for any machine, as the container's memory is (container/run.flags).
+DECODING_PIXELS = 50_000_000
+BYTES_PER_PIXEL = 16  # at most, while it is decoded: WebP; others 4 to 9
+_budget = PixelBudget(DECODING_PIXELS)
 
 
 def configure_warnings() -> None:

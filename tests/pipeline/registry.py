@@ -30,9 +30,12 @@ class Registry:
         self.host = f"localhost:{port}"
 
     def tags(self, repository: str) -> list[str]:
-        with contextlib.suppress(urllib.error.HTTPError), self._ask("GET", f"{repository}/tags/list") as response:
-            return sorted(json.load(response)["tags"] or [])
-        return []
+        try:
+            with self._ask("GET", f"{repository}/tags/list") as response:
+                return sorted(json.load(response)["tags"] or [])
+        except urllib.error.HTTPError as error:
+            error.close()
+            return []
 
     def digest(self, repository: str, tag: str) -> str:
         with self._ask("HEAD", f"{repository}/manifests/{tag}", headers={"Accept": f"{MANIFEST}, {LIST}"}) as response:

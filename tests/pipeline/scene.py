@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pytest
 
 from pipeline import fleet_tests, rollout, settings
 from pipeline.errors import StepFailed
+from tests.answering import answering
 from tests.pipeline.conftest import COMMIT, NEW, OLD
 from tests.pipeline.world import World
 
@@ -116,12 +116,8 @@ class _FleetHandler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def fleet(world: World) -> Iterator[Fleet]:
     """Serve a world's fleet while the block lasts."""
-    with Fleet(world) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(Fleet(world)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def leave_artifacts(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 from collections.abc import Iterator
 
 import dns.flags
@@ -15,6 +14,7 @@ import pytest
 
 from pipeline import address
 from pipeline.errors import StepFailed
+from tests.answering import answering
 
 
 class NameServer(socketserver.UDPServer):
@@ -39,12 +39,8 @@ class Handler(socketserver.BaseRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[NameServer]:
-    with NameServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(NameServer(("127.0.0.1", 0), Handler)) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def ask(server: NameServer) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from pipeline import comment
+from tests.answering import answering
 from tests.pipeline.conftest import NEW, OLD, REGISTRY
 from tests.pipeline.fake_google import Answer
 from tests.pipeline.scene import Scene
@@ -67,12 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
-    with GitHub() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(GitHub()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ The registry is a real one. As Docker Hub and gcr.io, it is asked through a gate
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
 import re
 import shutil
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +20,7 @@ import yaml
 
 from pipeline import bootstrap, pin, registries
 from pipeline.errors import StepFailed
+from tests.answering import answering
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import complaint, python, run
 from tests.pipeline.registry import LIST, MANIFEST, Registry, started
@@ -87,19 +88,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def serve() -> Iterator[list[http.server.HTTPServer]]:
-    """Servers that are put into this list are ended."""
-    servers: list[http.server.HTTPServer] = []
-    yield servers
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def serve() -> Iterator[contextlib.ExitStack]:
+    """Let servers answer until the test ends."""
+    with contextlib.ExitStack() as servers:
+        yield servers
 
 
-def listen(servers: list[http.server.HTTPServer], handler: type[http.server.BaseHTTPRequestHandler]) -> str:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    servers.append(server)
+def listen(servers: contextlib.ExitStack, handler: type[http.server.BaseHTTPRequestHandler]) -> str:
+    server = servers.enter_context(answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)))
     return f"localhost:{server.server_port}"
 
 
@@ -107,7 +103,7 @@ def listen(servers: list[http.server.HTTPServer], handler: type[http.server.Base
 def gate(
     request: pytest.FixtureRequest,
     registry: Registry,
-    serve: list[http.server.HTTPServer],
+    serve: contextlib.ExitStack,
 ) -> type[Gate]:
     return type("ThisGate", (Gate,), {"registry": registry, "token_field": request.param, "asked": []})
 
@@ -213,7 +209,7 @@ def test_pinning_again_changes_nothing_until_a_tag_moves(
 
 
 def test_a_registry_that_wants_a_token_is_asked_with_one(
-    gate: type[Gate], serve: list[http.server.HTTPServer], python_image: dict[str, str]
+    gate: type[Gate], serve: contextlib.ExitStack, python_image: dict[str, str]
 ) -> None:
     host = listen(serve, gate)
     assert registries.digest(f"{host}/library/python", "amd64") == python_image["amd64"]
@@ -281,7 +277,7 @@ class TestNothingIsWritten:
         ],
     )
     def test_a_registry_that_refuses(
-        self, status: int, challenge: str, reason: str, serve: list[http.server.HTTPServer]
+        self, status: int, challenge: str, reason: str, serve: contextlib.ExitStack
     ) -> None:
         handler = type("This", (Refusing,), {"status": status, "challenge": challenge})
         host = listen(serve, handler)

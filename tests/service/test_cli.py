@@ -9,13 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from service.model.bundle import Bundle, read
+from tests.answering import answering
 from tests.conftest import REPOSITORY
 from tests.server import environment, free_port
 
@@ -177,8 +177,6 @@ class TestBuild:
                 pass
 
         server = HTTPServer(("127.0.0.1", 0), Wrong)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         code = (
             "import service.build.weights as w, service.__main__ as m, types, sys\n"
             "entry = w._official_entry('resnet18')\n"
@@ -188,7 +186,7 @@ class TestBuild:
             f"sys.argv = ['service', 'build', '--weights', 'auto', '--output', {str(tmp_path / 'bundle')!r}]\n"
             "m.main()\n"
         )
-        try:
+        with answering(server):
             result = subprocess.run(
                 [sys.executable, "-c", code],
                 env=environment(TORCH_HOME=tmp_path / "torch"),
@@ -196,10 +194,6 @@ class TestBuild:
                 text=True,
                 check=False,
             )
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
         assert result.returncode == 3, result.stderr
         assert "gave 5 bytes with SHA-256" in result.stderr
         assert not (tmp_path / "bundle").exists()

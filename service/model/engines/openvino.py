@@ -30,15 +30,14 @@ class OpenVINOEngine:
         self.version = openvino.__version__.split("-")[0]
         core = openvino.Core()
         model = core.read_model(files[0])
-        model.reshape(
-            [1, input_size, input_size, 3]
-        )  # a fixed shape compiles to faster code than a free batch dimension
+        # A fixed shape compiles to faster code than a free batch dimension.
+        model.reshape([1, input_size, input_size, 3])
         with ThreadPoolExecutor() as pool:  # compiling takes one processor each
             wide = pool.submit(_CompiledForm, core, model, threads, streams=1)
             narrow = pool.submit(_CompiledForm, core, model, threads, streams=threads) if threads > 1 else wide
             self._wide, self._narrow = wide.result(), narrow.result()
         # The first call of a process is made by one thread alone: where several made it at once, they waited for one
-        # another for ever, in one start of six, and with them whoever needs the interpreter (OpenVINO 2026.4.1).
+        # another for ever, in 3 of 18 starts, and with them whoever needs the interpreter (OpenVINO 2026.4.1).
         self._wide.logits(np.zeros((1, input_size, input_size, 3), np.uint8))
 
     def logits(self, pixels: npt.NDArray[np.uint8], *, exclusive: bool = True) -> Logits:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.server
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.build.download import Corrupt, Unreachable, fetch
+from tests.answering import answering
 
 pytestmark = pytest.mark.slow
 
@@ -57,13 +57,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def source() -> Iterator[Source]:
-    server = Source()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(Source()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from PIL import Image
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
+from service.model import images
 from service.model.images import Geometry, Pixels, load
 from service.model.limits import Limits
+from service.model.pixel_budget import PixelBudget
 from tests.conftest import REPOSITORY, encode, photo, photo_file
 
 GEOMETRY = Geometry()
@@ -246,6 +250,24 @@ def test_a_decompression_bomb_is_refused_although_pillow_only_warns() -> None:
 
 
 @pytest.mark.slow
+def test_what_is_decoded_is_held_in_the_budget_that_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pixels of a picture, after a baseline JPEG's reduced scale, and only while it is decoded."""
+    held: list[int] = []
+
+    class Recording(PixelBudget):
+        @contextlib.contextmanager
+        def hold(self, pixels: int) -> Iterator[None]:
+            held.append(pixels)
+            with super().hold(pixels):
+                yield
+
+    monkeypatch.setattr(images, "_budget", Recording(10_000_000))
+    picture = camera_photo((3200, 2400))
+    for data in (encode(picture), encode(picture, progressive=True), encode(picture.resize((300, 200)), "PNG")):
+        load(data, GEOMETRY, LIMITS)
+    assert held == [3200 * 2400 // 4, 3200 * 2400, 300 * 200]
+
+
 def test_memory_counts_after_the_reduced_scale_and_only_for_baseline_jpegs() -> None:
     picture = camera_photo((3200, 2400))
     limits = Limits(max_decoded_pixels=2_000_000)

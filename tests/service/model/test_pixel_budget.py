@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 
 import pytest
 
@@ -68,6 +69,29 @@ def test_pixels_are_handed_out_in_the_order_of_arrival() -> None:
     threads.start(2, 10)
     waiting(budget, 2)
     assert threads.holding == [0]
+    threads.end(0)
+    threads.wait_for(1, 2)
+    threads.join()
+
+
+def test_whoever_is_next_and_fits_does_not_wait_for_the_one_before_to_end() -> None:
+    """Though it looked before that one had its share: here those who wait are woken in the wrong order."""
+
+    class LastFirst(threading.Condition):
+        def notify_all(self) -> None:
+            waiters: deque[object] = vars(self)["_waiters"]  # the standard library's own
+            waiters.reverse()
+            super().notify_all()
+
+    budget = PixelBudget(100)
+    budget._changed = LastFirst()
+    threads = Holding(budget)
+    threads.start(0, 60)
+    threads.wait_for(0)
+    threads.start(1, 60)
+    waiting(budget, 1)
+    threads.start(2, 10)
+    waiting(budget, 2)
     threads.end(0)
     threads.wait_for(1, 2)
     threads.join()

@@ -131,6 +131,7 @@ MALFORMED = {
 ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
 # What begins as HTTP reaches the route.
 ROUTED = {"a broken chunk": ("malformed-body", "The body cannot be read")}
+STATUSES = {"a huge header": 431, "a huge address": 414, "an expectation": 417}
 PROBLEMS = {
     400: ("malformed-request", "The request is not valid HTTP"),
     414: ("address-too-long", "The request's address is too long"),
@@ -146,6 +147,7 @@ def test_what_is_no_http_is_answered_with_4xx_in_the_common_form(server: Server,
     headers = dict(field.split(": ", 1) for field in fields)
     problem = json.loads(body)
     status = problem["status"]
+    assert status == STATUSES.get(case, 400)
     name, title = ROUTED.get(case) or PROBLEMS[status]
     assert line == f"HTTP/1.1 {status} {HTTPStatus(status).phrase.upper()}"
     assert headers["Content-Type"] == "application/problem+json"

@@ -1,0 +1,65 @@
+"""`--reuse` keeps a bundle only where it is what would be built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.build.options import AUTO, Options, reusable
+from service.model import bundle
+from service.model.bundle import Bundle
+from tests import tiny_bundle
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Bundle:
+    return tiny_bundle.make(tmp_path / "bundle")
+
+
+def with_weights(there: Bundle, name: str, architecture: str = "resnet18", sha256: str = "0" * 64) -> None:
+    weights = replace(there.manifest.weights, name=name, sha256=sha256)
+    bundle.write(there.path, replace(there.manifest, weights=weights, architecture=architecture), there.labels)
+
+
+@pytest.mark.parametrize(
+    ("held", "architecture", "asked", "kept"),
+    [
+        ("official", "resnet18", "official", True),
+        ("official", "resnet18", AUTO, True),
+        ("official", "resnet34", "official", False),
+        ("official", "resnet18", "untrained", False),
+        ("digits", "resnet18", AUTO, True),
+        ("digits", "resnet18", "digits", True),
+        ("digits", "resnet18", "official", False),
+        ("untrained", "resnet18", AUTO, False),
+        ("custom", "resnet18", AUTO, False),
+    ],
+)
+def test_a_bundle_of_other_weights_or_architecture_is_built_again(
+    held: str, architecture: str, asked: str, kept: bool, there: Bundle
+) -> None:
+    with_weights(there, held, architecture)
+    assert (reusable(Options(output=there.path, weights=asked)) is not None) is kept
+
+
+def test_digits_answer_any_architecture_because_they_stand_in_for_it(there: Bundle) -> None:
+    with_weights(there, "digits")
+    assert reusable(Options(output=there.path, weights=AUTO, architecture="resnet50"))
+
+
+def test_a_checkpoint_is_known_by_its_content(there: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "own.pth"
+    file.write_bytes(b"parameters")
+    with_weights(there, "custom", sha256=bundle.sha256(file))
+    assert reusable(Options(output=there.path, weights=str(file)))
+    file.write_bytes(b"others")
+    assert reusable(Options(output=there.path, weights=str(file))) is None
+
+
+def test_what_is_missing_or_damaged_is_built_again(there: Bundle, tmp_path: Path) -> None:
+    with_weights(there, "official")
+    assert reusable(Options(output=tmp_path / "none")) is None
+    there.network("int8").write_bytes(b"damaged")
+    assert reusable(Options(output=there.path)) is None
