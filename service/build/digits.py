@@ -6,7 +6,9 @@ pixels of ink; they are shown to the network as dark ink on white paper, like an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +68,39 @@ def train(digits: Digits, on_step: Callable[[float], None] | None = None, epochs
     """
     torch.manual_seed(0)
     network = make("resnet18", CLASSES)
-    pixel_network = PixelNetwork(network).train()
+    with last_planes_alone(network):
+        _train(PixelNetwork(network).train(), digits, on_step, epochs)
+    return network.eval()
+
+
+@contextlib.contextmanager
+def last_planes_alone(network: nn.Module) -> Iterator[None]:
+    """Let the last stage convolve pictures of SIZE without its margins: the same results in half the time.
+
+    Its planes are 2 x 2 and then 1 x 1 pixel, so that most of each 3 x 3 kernel meets padding only. PyTorch computes
+    those products, and their gradients of 0, too: a third of a training.
+    """
+    convolutions = [
+        module
+        for module in network.get_submodule("layer4").modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+    ]
+    for convolution in convolutions:
+        # From 1 x 1 the kernel's centre meets the pixel; from 2 x 2, with stride 2, its last two rows and columns do.
+        met = slice(1, 2) if convolution.stride == (1, 1) else slice(1, 3)
+        convolution.forward = functools.partial(_convolve, convolution, met)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            del convolution.forward
+
+
+def _convolve(convolution: nn.Conv2d, met: slice, x: Tensor) -> Tensor:
+    return nn.functional.conv2d(x, convolution.weight[:, :, met, met])
+
+
+def _train(pixel_network: PixelNetwork, digits: Digits, on_step: Callable[[float], None] | None, epochs: int) -> None:
     pictures, labels = torch.from_numpy(digits.train), torch.from_numpy(digits.train_labels)
     optimizer = torch.optim.AdamW(pixel_network.parameters(), lr=_PEAK_RATE, weight_decay=0.05, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=epochs * _batches(len(pictures)))
@@ -81,7 +115,6 @@ def train(digits: Digits, on_step: Callable[[float], None] | None = None, epochs
             schedule.step()
             if on_step:
                 on_step(loss.item())
-    return network.eval()
 
 
 def steps(digits: Digits, epochs: int = EPOCHS) -> int:

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from service.build import builder as building
 from service.build import pictures
 from service.build.builder import build
+from service.build.digits import SIZE, last_planes_alone, steps, train
 from service.build.digits import load as load_digits
-from service.build.digits import steps, train
 from service.build.export import to_ncnn, to_onnx
 from service.build.networks import PixelNetwork, make
 from service.build.options import Options
@@ -58,6 +59,26 @@ def test_training_tells_each_of_its_steps() -> None:
     train(data, losses.append, epochs=2)
     assert len(losses) == steps(data, epochs=2) > 2
     assert np.isfinite(losses).all()
+
+
+def test_training_leaves_out_only_what_is_multiplied_with_padding() -> None:
+    """Results and gradients are those of torchvision's network, which is as it was afterwards."""
+    network = make("resnet18", 10)
+    batch = torch.rand(4, 3, SIZE, SIZE)
+
+    def results() -> list[torch.Tensor]:
+        network.zero_grad()
+        logits = network(batch)
+        logits.square().sum().backward()
+        return [logits, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
+
+    expected = results()
+    with last_planes_alone(network):
+        found = results()
+    assert len(found) == len(expected) == 1 + len(list(network.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.detach().abs().max()))
+    assert not any("forward" in vars(module) for module in network.modules())
 
 
 def test_the_build_shows_its_progress_and_its_figures(untrained_build: tuple[Bundle, QuietReporter]) -> None:
