@@ -24,8 +24,16 @@ def fail(code: int, message: str) -> NoReturn:
 
 @contextlib.contextmanager
 def model_errors() -> Iterator[None]:
-    """End the command with EXIT_MODEL where the block raises a ServiceError."""
+    """End the command with EXIT_MODEL where the block raises a ServiceError, or finds no room for a thread."""
     try:
         yield
     except ServiceError as error:
         fail(EXIT_MODEL, str(error))
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        fail(
+            EXIT_MODEL,
+            "no thread can be started: raise the limit of processes (ulimit -u, systemd's TasksMax, a container's "
+            "--pids-limit), or have less run here",
+        )

@@ -46,17 +46,27 @@ def _integer(low: int, high: int) -> _SettingType:
     return _SettingType(parse, f"a whole number from {low} to {high}")
 
 
-def _one_of(*choices: str) -> _SettingType:
+def _one_of(*choices: str, **aliases: str) -> _SettingType:
+    """One of a few words, in capitals or not; `aliases` are further names of choices, which nobody is told."""
+
     def parse(text: str) -> str:
-        if text not in choices:
+        word = text.lower()
+        word = aliases.get(word, word)
+        if word not in choices:
             raise ValueError
-        return text
+        return word
 
     return _SettingType(parse, "one of " + ", ".join(choices))
 
 
+def _address(text: str) -> str:
+    """Return a host without the brackets in which an IPv6 address stands in URLs."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
 _TEXT = _SettingType(str, "text")
 _PATH = _SettingType(Path, "a path")
+_HOST = _SettingType(_address, "an address or a name")
 
 
 def _setting(default: T, setting_type: _SettingType, text: str) -> T:
@@ -84,7 +94,7 @@ class Settings:
         _integer(0, 384),
         "Processors to use for inference; 0 for all that affinity and cgroup quota allow.",
     )
-    host: str = _setting("127.0.0.1", _TEXT, "Address to listen on; `0.0.0.0` for every interface.")
+    host: str = _setting("127.0.0.1", _HOST, "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, _integer(1, 65535), "Port to listen on.")
     queue_size: int = _setting(
         16,
@@ -123,7 +133,7 @@ class Settings:
         "Most pixels that decoding may hold at once: bounds memory. Large baseline JPEGs are decoded at a reduced "
         "scale and stay below.",
     )
-    log_level: str = _setting("info", _one_of(*LOG_LEVELS), "`debug`, `info`, `warning` or `error`.")
+    log_level: str = _setting("info", _one_of(*LOG_LEVELS, warn="warning"), "`debug`, `info`, `warning` or `error`.")
     log_file: str = _setting("", _TEXT, "A file that also gets every log line; standard output always does.")
     commit: str = _setting("unknown", _TEXT, "The source commit that `/version` reports.")
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,10 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, wait: bool = True, **settings: object) -> Iterator[Server]:
-    """Run the service with `settings` as its environment until the block ends."""
+def running(
+    folder: Path, wait: bool = True, sandbox: Callable[[], None] | None = None, **settings: object
+) -> Iterator[Server]:
+    """Run the service with `settings` as its environment, in a sandbox of tests/sandbox.py, until the block ends."""
     port = free_port()
     log = folder / f"server-{port}.log"
     with log.open("wb") as output, (folder / f"server-{port}.err").open("wb") as errors:
@@ -92,6 +94,7 @@ def running(folder: Path, wait: bool = True, **settings: object) -> Iterator[Ser
             stdout=output,
             stderr=errors,
             start_new_session=True,
+            preexec_fn=sandbox,  # noqa: PLW1509  # nothing in it takes a lock
         )
     server = Server(process, port, log)
     try:

@@ -6,11 +6,15 @@ two CPUs wait for one another most of the time. So the affinity mask and the cgr
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 import os
 import sys
 import threading
 from pathlib import Path
+
+log = logging.getLogger("service")
 
 
 def available_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), process_file: Path = Path("/proc/self/cgroup")) -> int:
@@ -18,8 +22,10 @@ def available_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), process_file: Pat
 
     The smaller of the affinity mask's size and the cgroup quota, rounded up: 1.5 CPUs are worth two threads.
     """
-    # macOS has neither affinity masks nor cgroups.
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        count = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # macOS has neither affinity masks nor cgroups; a sandbox may forbid the call
+        count = os.cpu_count() or 1
     quota = _cgroup_quota(cgroup_root, process_file)
     return max(1, min(count, math.ceil(quota)) if quota else count)
 
@@ -66,8 +72,22 @@ def lower_thread_priority() -> None:
     """Let the threads that answer clients go before the current one, and before those that it will start.
 
     Called in threads that compute. A probe or a refusal needs a processor for a fraction of a millisecond; without
-    this it waits for those that hold one for ten.
+    this it waits for those that hold one for ten. Where the system forbids it, all go on alike, and the log says so
+    once.
     """
     if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _COMPUTING_NICENESS))
+        try:
+            niceness = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _COMPUTING_NICENESS)
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+        except OSError as error:
+            _say_that_priority_stays(error.strerror)
+
+
+@functools.cache
+def _say_that_priority_stays(reason: str) -> None:
+    log.warning(
+        "threads that compute keep the usual priority (setpriority: %s): under load, probes and refusals may wait for "
+        "them. systemd's SystemCallFilter=setpriority allows it",
+        reason,
+    )

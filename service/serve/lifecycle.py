@@ -3,13 +3,16 @@
     starting --> ready   --> draining
              '-> failed  -->
 
-The model is opened in the background, so that `/healthz` answers and `/readyz` says why it does not yet.
+The model is opened in the background, so that `/healthz` answers and `/readyz` says why it does not yet. Whatever ends
+that work ends in failed, with its reason in the log.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,6 +23,9 @@ from service.serve.metrics import Metrics
 
 log = logging.getLogger("service")
 
+# Out of threads, memory or files: not so for ever, nor for the next process.
+_PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
 
 class Lifecycle:
     """Which of starting, ready, failed and draining this process is in."""
@@ -29,6 +35,8 @@ class Lifecycle:
         self._classifier: Classifier | None = None
         self._failure: str | None = None
         self._draining = False
+        self._settled = threading.Event()
+        self._needs_restart = False
 
     def start(self, open_classifier: Callable[[], Classifier]) -> None:
         """Open the model, warm it up and run its known-answer test; only then is the process ready."""
@@ -36,20 +44,21 @@ class Lifecycle:
         try:
             classifier = open_classifier()
             classifier.check()
-        except ServiceError as error:
-            self._failure = str(error)
-            log.error("the model cannot be served: %s", error)  # noqa: TRY400  # its message says all, a trace nothing
-            return
-        except Exception:
-            self._failure = "the model cannot be served; the log says why"
-            log.exception("the model cannot be served")
-            return
+            self._serve(classifier, began)
+        except (
+            BaseException
+        ) as error:  # whatever it is: a thread that ends in silence leaves a process that never starts
+            self._fail(error)
+        finally:
+            self._settled.set()
+
+    def _serve(self, classifier: Classifier, began: float) -> None:
         # Exclude today's objects from later collections of garbage: a full one would stop all threads for 30 ms.
         gc.collect()
         gc.freeze()
-        self._classifier = classifier
         model = classifier.describe()
         self._metrics.describe_model(model)
+        self._classifier = classifier
         self._metrics.ready.set(0 if self._draining else 1)
         log.info(
             "ready: %s (%s), %s by %s on %s threads; %s",
@@ -61,6 +70,20 @@ class Lifecycle:
             model.trained_on,
             extra={"model": asdict(model), "start_ms": round(1000 * (time.monotonic() - began))},
         )
+
+    def _fail(self, error: BaseException) -> None:
+        self._needs_restart = _restart_may_help(error)
+        if isinstance(error, ServiceError):  # its message says all, a trace nothing
+            self._failure = str(error)
+            log.error("the model cannot be served: %s", error)
+        else:
+            self._failure = "the model cannot be served; the log says why"
+            log.error("the model cannot be served", exc_info=error)
+
+    def wait(self) -> bool:
+        """Wait until the model is open or cannot be opened; returns False where only a new process may help."""
+        self._settled.wait()
+        return not self._needs_restart
 
     def drain(self) -> None:
         """Say no to `/readyz` from now on; predictions go on."""
@@ -88,3 +111,17 @@ class Lifecycle:
     def opened(self) -> Classifier | None:
         """Return the model, or None where there is none (yet)."""
         return self._classifier
+
+
+def _restart_may_help(error: BaseException) -> bool:
+    """Return whether what failed may succeed in another process: something was short, or wanted this one to end."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return any(
+        not isinstance(cause, Exception)
+        or isinstance(cause, MemoryError)
+        or getattr(cause, "errno", None) in _PASSING
+        or "start new thread" in str(cause)  # a RuntimeError without a class of its own
+        for cause in causes
+    )

@@ -59,10 +59,10 @@ class Services:
             self.settings.threads,
         )
 
-        def open_model() -> None:
+        def open_model() -> Classifier:
             lower_thread_priority()  # engines start their threads here, and those compute
-            self.lifecycle.start(opener)
+            return opener()
 
-        thread = threading.Thread(target=open_model, name="open-model", daemon=True)
+        thread = threading.Thread(target=self.lifecycle.start, args=(open_model,), name="open-model", daemon=True)
         thread.start()
         return thread

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import mmap
+import sys
 from typing import TYPE_CHECKING
 
 from service.errors import EngineError
@@ -57,12 +59,34 @@ def choose(bundle: Bundle, engine: str = "auto", precision: str = "auto") -> tup
 
 
 def check_available(name: str) -> None:
-    """Raise EngineError, with the remedy, where the engine's package is not installed; imports nothing."""
+    """Raise EngineError, with the remedy, where an engine is not installed or forbidden to work; imports none."""
     if not _installed(name):
         package = ENGINES[name].package
         raise EngineError(
             f"ENGINE={name} needs the package {package}: pip install {package}, or choose another engine."
         )
+    if ENGINES[name].writes_code and not _written_code_may_run():
+        others = [
+            f"ENGINE={other}" + "".join(f" PRECISION={only}" for only in spec.networks if len(spec.networks) == 1)
+            for other, spec in ENGINES.items()
+            if not spec.writes_code and _installed(other)
+        ]
+        raise EngineError(
+            f"ENGINE={name} writes machine code for this processor and runs it, and memory that is both writable and "
+            "executable is forbidden to this process. Allow it (systemd: MemoryDenyWriteExecute=no; SELinux: execmem)"
+            + (f", or set {' or '.join(others)}, where the bundle has such a network." if others else ".")
+        )
+
+
+def _written_code_may_run() -> bool:
+    """Return whether memory may be both writable and executable, as systemd, SELinux or seccomp can forbid."""
+    if sys.platform != "linux":  # macOS allows it in a way of its own
+        return True
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_engine(bundle: Bundle, name: str, precision: str, threads: int) -> Engine:

@@ -27,20 +27,23 @@ class EngineSpec:
         package: what has to be installed.
         opener: the module beside this one, and its class; made as `Class(files, precision, threads, input_size)`.
         networks: by precision, which of NETWORK_FILES it reads, in the order in which its class takes them.
+        writes_code: whether it generates machine code for this processor when it loads a network, which hardened
+            systems may forbid.
     """
 
     package: str
     opener: tuple[str, str]
     networks: Mapping[str, tuple[str, ...]]
+    writes_code: bool = False
 
 
 _ONNX = {"int8": ("int8",), "fp32": ("fp32",)}
 
 ENGINES: dict[str, EngineSpec] = {
-    "openvino": EngineSpec("openvino", ("openvino", "OpenVINOEngine"), _ONNX),
+    "openvino": EngineSpec("openvino", ("openvino", "OpenVINOEngine"), _ONNX, writes_code=True),
     "onnxruntime": EngineSpec("onnxruntime", ("onnxruntime", "ONNXRuntimeEngine"), _ONNX),
     "ncnn": EngineSpec("ncnn", ("ncnn", "NcnnEngine"), {"fp32": ("ncnn", "ncnn_graph")}),
-    "torch": EngineSpec("torch", ("torchscript", "TorchEngine"), {"fp32": ("torchscript",)}),
+    "torch": EngineSpec("torch", ("torchscript", "TorchEngine"), {"fp32": ("torchscript",)}, writes_code=True),
 }
 PRECISIONS = ("fp32", "int8")
 

@@ -36,7 +36,8 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 
     services = Services(settings)
     context.attach(app, services)
-    hooks.attach(app, hooks.ServerHooks(drain=services.lifecycle.drain, refuse=EarlyRefusal(services)))
+    lifecycle = services.lifecycle
+    hooks.attach(app, hooks.ServerHooks(lifecycle.drain, EarlyRefusal(services), lifecycle.wait))
     request_log.register(app)
     problems.register(app)
     for module in (predict, health, page):

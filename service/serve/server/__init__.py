@@ -12,6 +12,7 @@ One request's way:
 
     not HTTP                         draining_worker.DrainingWorker.handle_error: 4xx in the common form
     SIGTERM                          draining_worker.DrainingWorker.handle_exit: hooks.ServerHooks.drain, serve on, stop
+    the model cannot be opened       supervision: the server ends where only a new process may help
 
 `gunicorn_conf` names the worker and `json_logger`; `service.serve.http.application` hands over its `ServerHooks`. The
 parent process imports the workers too, so nothing here imports the model, and nothing but `early_refusal` its services.

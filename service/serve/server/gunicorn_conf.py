@@ -4,7 +4,10 @@ import resource
 from pathlib import Path
 
 from service.serve.capacity import Capacity, connections
+from service.serve.server.supervision import child_exit, when_ready
 from service.settings import current
+
+__all__ = ["child_exit", "when_ready"]  # gunicorn's hooks, with what is set below
 
 _settings = current()
 
@@ -13,13 +16,19 @@ bind = _settings.bind_address
 # One worker: one copy of the model, one count of admitted requests, one set of metrics. Threads suffice, because
 # decoding and inference release the GIL.
 workers = 1
-worker_class = "service.serve.server.draining_worker.DrainingWorker"
+worker_class = "service.serve.server.supervision.SupervisedWorker"
 threads = Capacity.of(_settings).request_threads
 
-_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+try:
+    _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+except OSError:  # a sandbox forbids to ask; POSIX's smallest limit that systems still have
+    _soft = _hard = 1024
 worker_connections, _files = connections(_soft, _hard)
 if _files != _soft:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+    except (OSError, ValueError):  # forbidden too, or macOS, whose "unlimited" is a number that it does not take
+        worker_connections, _ = connections(_soft, _soft)
 
 # The heartbeat file: on a disk it stalls the worker whenever the disk does.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # a mount point, not a file in /tmp

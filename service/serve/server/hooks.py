@@ -29,10 +29,12 @@ class ServerHooks:
     Attributes:
         drain: says no to `/readyz` from now on.
         refuse: given the first bytes of a request, its refusal; None where it may come in, or is not simple.
+        wait_for_model: returns when the model is open or cannot be: False where only a new process may help.
     """
 
     drain: Callable[[], None]
     refuse: Callable[[bytes], Refusal | None]
+    wait_for_model: Callable[[], bool]
 
 
 def attach(app: Any, hooks: ServerHooks) -> None:
