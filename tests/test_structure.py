@@ -84,7 +84,7 @@ STARTED = {
     "service.__main__": {"service.build"},  # which the production image has not
     "service.serve.start": {"service.serve.http.application"},  # gunicorn, in this process's place
     "service.serve.server.gunicorn_conf": {
-        "service.serve.server.draining_worker",
+        "service.serve.server.supervision",
         "service.serve.server.json_logger",
     },
     "service.build.labels": {"service.build"},  # its data file
@@ -173,7 +173,7 @@ def test_a_server_never_loads_torch() -> None:
 
 def test_gunicorns_parent_stays_small() -> None:
     """The parent process loads the worker's module, and that must not pull in the application."""
-    loaded = loaded_by("import service.serve.server.draining_worker, service.serve.server.json_logger")
+    loaded = loaded_by("import service.serve.server.supervision, service.serve.server.json_logger")
     assert not loaded & {"flask", "numpy", "PIL", "openvino", "service.serve.services"}
 
 

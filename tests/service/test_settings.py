@@ -23,11 +23,33 @@ def test_a_value_is_parsed_to_its_type_and_an_empty_one_means_the_default() -> N
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
+        ("LOG_LEVEL", "INFO", "info"),
+        ("LOG_LEVEL", " Warning\t", "warning"),
+        ("LOG_LEVEL", "WARN", "warning"),
+        ("ENGINE", "OpenVINO", "openvino"),
+        ("ENGINE", "NCNN ", "ncnn"),
+        ("ENGINE", "Auto", "auto"),
+        ("PRECISION", "INT8", "int8"),
+        ("PRECISION", " Fp32 ", "fp32"),
+        ("HOST", "[::]", "::"),
+        ("HOST", " [::1] ", "::1"),
+        ("HOST", "::1", "::1"),
+    ],
+)
+def test_words_are_read_in_capitals_and_among_blanks_and_addresses_in_brackets(
+    name: str, value: str, expected: str
+) -> None:
+    assert getattr(Settings.from_environment({name: value}), name.lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
         ("PORT", "http", "a whole number from 1 to 65535"),
         ("PORT", "0", "a whole number from 1 to 65535"),
         ("PORT", "70000", "a whole number from 1 to 65535"),
         ("ENGINE", "tensorrt", "one of auto, openvino, onnxruntime, ncnn, torch"),
-        ("PRECISION", "INT8", "one of auto, fp32, int8"),
+        ("PRECISION", "int4", "one of auto, fp32, int8"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("MAX_BODY_BYTES", "20MB", "a whole number from 1000 to 1000000000"),
         ("MAX_PICTURE_PIXELS", "100000000", "a whole number from 1 to 89478485"),

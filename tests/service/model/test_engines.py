@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,8 @@ from service.model.engines import check_available, choose, networks, open_engine
 from service.model.engines.table import ENGINES
 from service.model.images import Geometry, load
 from service.model.limits import Limits
-from tests.conftest import photo_file
+from tests.conftest import REPOSITORY, photo_file
+from tests.sandbox import without_executable_memory
 
 PHOTOS = ("china.jpg", "flower.jpg", "chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg", "retina.jpg")
 
@@ -125,6 +129,30 @@ def test_an_engine_that_is_not_installed_is_named_with_the_remedy(monkeypatch: p
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(EngineError, match="ENGINE=onnxruntime needs the package onnxruntime: pip install onnxruntime"):
         check_available("onnxruntime")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_MDWE is Linux's")
+@pytest.mark.parametrize("name", ENGINES)
+def test_where_written_code_may_not_run_an_engine_works_or_says_so(name: str, digits_bundle: Bundle) -> None:
+    """As under systemd's MemoryDenyWriteExecute; what the engine itself would say is nonsense."""
+    picture = digits_bundle.path / digits_bundle.manifest.samples[0].file
+    result = subprocess.run(
+        [sys.executable, "-m", "service", "classify", picture],
+        env={**os.environ, "MODEL_DIR": str(digits_bundle.path), "ENGINE": name},
+        cwd=REPOSITORY,
+        preexec_fn=without_executable_memory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not ENGINES[name].writes_code:
+        assert result.returncode == 0, result.stderr
+        return
+    assert result.returncode == 3, result.stdout
+    assert result.stderr.startswith(f"Error: ENGINE={name} writes machine code")
+    for remedy in ("MemoryDenyWriteExecute=no", "execmem", "ENGINE=ncnn PRECISION=fp32"):
+        assert remedy in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ENGINES)

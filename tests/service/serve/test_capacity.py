@@ -111,7 +111,7 @@ print(threads() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 @pytest.mark.parametrize("cpus", [2, 16])
-@pytest.mark.parametrize("name", [name for name in ENGINES if name != "torch"])
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_starts_no_more_threads_than_capacity_says(name: str, cpus: int, digits_bundle: Bundle) -> None:
     """Whatever the number of callers: a container's limit of processes is a number, and one too many ends requests."""
     capacity = Capacity(cpus, 0)
