@@ -1,13 +1,15 @@
-# `make` explains the targets. Each does its own set-up, in .venv.
+# `make` explains the targets. Each does its own set-up, in .venv. Written for GNU make 3.81 too, which macOS has.
 
 PYTHON ?= python3
 PORT ?= 8080
 # What `make run` serves: auto (the official weights or, where they cannot be reached, digits), official, digits,
 # untrained, or a checkpoint of your own.
 MODEL_WEIGHTS ?= auto
-# What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself.
+# What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself. In an
+# environment HOST may also be where the service listens, or conda's platform: from there only a URL is a target.
 SCENARIO ?= steady
 HOST ?=
+TARGET := $(if $(filter command,$(firstword $(origin HOST)))$(findstring ://,$(HOST)),$(HOST))
 
 IMAGE ?= classifier:latest
 
@@ -19,15 +21,24 @@ PY := $(VENV)/bin/python
 # Python compiles what is imported, once; pip would compile everything, which takes as long as installing it.
 INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install --no-compile
 export PYTHONDONTWRITEBYTECODE :=
+# What belongs to other Pythons, or sends packages elsewhere than into .venv, or has them compiled (pip.conf's own
+# `user` and `no-binary` included). Indexes, proxies and certificates stay as the machine has them.
+unexport PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_DRY_RUN PIP_IGNORE_INSTALLED
+export PIP_USER := 0
+export PIP_NO_BINARY := :none:
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# With MAKEFLAGS=-j two pips would install into one environment; only `check`, which is set up by then, runs two targets.
+ifndef SET_UP
+.NOTPARALLEL:
+endif
 .PHONY: help run infra test check test-fast image image-test image-compare lint format bench loadtest requirements clean
 .PHONY: bootstrap up release-check deploy submit promote rollback renew drift destroy pin
 
 help:  ## Explain the targets
 	@echo "make TARGET"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp  ## Set up everything, then serve at http://localhost:8080 (PORT=, MODEL_WEIGHTS=)
 	@$(PY) -m service build --weights '$(MODEL_WEIGHTS)' --reuse
@@ -43,7 +54,7 @@ test: $(VENV)/dev.stamp  ## Run all tests but those of the container (COVERAGE=1
 	$(PYTEST) -m "not image" $(if $(COVERAGE),--cov)
 
 check: $(VENV)/dev.stamp  ## Check style, types, imports, and run the fast tests: for while you work
-	@$(MAKE) --no-print-directory -j2 --output-sync=target lint test-fast
+	@$(MAKE) --no-print-directory SET_UP=1 -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint test-fast
 
 # These compute more than they wait, and each process loads every test file first.
 test-fast: TEST_PROCESSES = 2
@@ -78,11 +89,11 @@ bench: $(VENV)/loadtest.stamp  ## Measure speed and memory on this machine
 	$(PY) -m loadtest.bench
 
 loadtest: $(VENV)/loadtest.stamp  ## Load test with targets (SCENARIO=, HOST=URL, CONFIRM=1, LOADTEST_FLAGS=)
-ifeq ($(HOST),)
+ifeq ($(TARGET),)
 	@[ -n "$$MODEL_DIR" ] || $(PY) -m service build --weights '$(MODEL_WEIGHTS)' --reuse
 	@COMMIT=$$(git rev-parse HEAD 2>/dev/null) $(PY) -m loadtest run --serve --scenario $(SCENARIO) $(LOADTEST_FLAGS)
 else
-	@$(PY) -m loadtest run --host "$(HOST)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)
+	@$(PY) -m loadtest run --host "$(TARGET)" --scenario $(SCENARIO) $(LOADTEST_FLAGS)
 endif
 
 # What cloudbuild.yaml does, and what comes before and after it (docs/pipeline.md).

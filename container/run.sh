@@ -3,5 +3,6 @@
 set -euo pipefail
 image=${1:?usage: container/run.sh IMAGE [docker run options]}
 shift
-mapfile -t flags < <(grep -v '^#' "$(dirname "$0")/run.flags")
-exec "${DOCKER:-docker}" run "${flags[@]}" "$@" "$image"
+command=("${DOCKER:-docker}" run)
+while IFS= read -r flag; do command+=("$flag"); done < <(grep -v '^#' "$(dirname "$0")/run.flags")
+exec "${command[@]}" "$@" "$image"

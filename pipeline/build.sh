@@ -40,7 +40,7 @@ keep() { # TAG
 }
 
 if [ -n "$own" ] && [ "$MODEL" = official ]; then
-  key=$(cat Dockerfile requirements/*.txt | sha256sum | cut -c1-16)
+  key=$(cat Dockerfile requirements/*.txt | { sha256sum 2>/dev/null || shasum -a 256; } | cut -c1-16)
   modeling=
   for place in "$main" "$own"; do
     # A registry without certificate is one on this machine.

@@ -14,7 +14,7 @@ case ${NETWORK:-} in
 esac
 
 # As many processors as the machines have that the targets were written for.
-processors=$(nproc)
+processors=$(getconf _NPROCESSORS_ONLN)
 where+=(--cpus $((processors < 2 ? processors : 2)))
 
 engine rm --force $name >/dev/null 2>&1 || true

@@ -7,11 +7,11 @@ export CUSTOM_COMPILE_COMMAND="make requirements"
 flags=(--quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
        --unsafe-package openvino-telemetry --unsafe-package torch --unsafe-package torchvision)
 # ncnn names requests, tqdm and portalocker for its model zoo, which nothing here imports; requests names the others.
-serve=()
+serve=("${flags[@]}")
 for package in requests tqdm portalocker certifi charset-normalizer idna urllib3; do
   serve+=(--unsafe-package "$package")
 done
-pip-compile "${flags[@]}" "${serve[@]}" "$@" --extra serve -o requirements/serve.txt pyproject.toml
+pip-compile "${serve[@]}" "$@" --extra serve -o requirements/serve.txt pyproject.toml
 pip-compile "${flags[@]}" "$@" --extra image -o requirements/image.txt pyproject.toml
 # Before modeling.txt: Pulumi wants an older protobuf than onnx does, and both are in a developer's environment.
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt --extra infra -o requirements/infra.txt pyproject.toml
@@ -26,4 +26,7 @@ pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modelin
   -c requirements/infra.txt -c requirements/loadtest.txt -c requirements/pipeline.txt --extra dev \
   -o requirements/dev.txt pyproject.toml
 # pip-compile warns of the packages that are left out on purpose.
-sed -i '/^# WARNING/,$d' requirements/serve.txt requirements/modeling.txt
+for file in requirements/serve.txt requirements/modeling.txt; do
+  sed '/^# WARNING/,$d' $file >$file.new
+  mv $file.new $file
+done
