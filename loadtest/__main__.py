@@ -15,7 +15,8 @@ import click
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import targets
-from loadtest.options import CONNECT_TO_HELP, DEFAULT_PORT, CommandOfATest, Options
+from loadtest.measure.endpoint import endpoint
+from loadtest.options import CONNECT_TO_HELP, DEFAULT_PORT, TRUST, CommandOfATest, Options
 from loadtest.plan.scenarios import NAMES, Overrides, make
 
 EXIT_MISSED = 1
@@ -131,7 +132,7 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
         click.echo(f"\n  {output}")
 
 
-@cli.command()
+@cli.command(params=[*TRUST])
 @click.option("--master", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the master runs.")
 @click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", required=True, metavar="URL", help="The service; the same as the master's.")
@@ -140,14 +141,12 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
     "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
 )
 @click.option("--seed", default=0, show_default=True)
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
-def worker(
-    master: str, port: int, host: str, connect_to: str | None, folder: Path | None, seed: int, insecure: bool
-) -> None:
+def worker(master: str, port: int, folder: Path | None, seed: int, **where: Any) -> None:
     """Send a share of what a master plans (`run --workers N`), from this machine."""
+    service = endpoint(**where)
     from loadtest import commands
 
-    commands.work(master, port, host, connect_to, folder, seed, insecure)
+    commands.work(master, port, service, folder, seed)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from loadtest.judge.document import RunDocument
 from loadtest.judge.rating import Search, Step
 from loadtest.judge.targets import Target
 from loadtest.measure import distributed
-from loadtest.measure.endpoint import endpoint
+from loadtest.measure.endpoint import Endpoint
 from loadtest.measure.runner import Sent
 from loadtest.measure.session import Session
 from loadtest.options import Options
@@ -132,14 +132,11 @@ def rate(options: Options, search: Search, targets: list[Target], target_file: P
     return True
 
 
-def work(
-    master: str, port: int, host: str, connect_to: str | None, folder: Path | None, seed: int, insecure: bool
-) -> None:
+def work(master: str, port: int, where: Endpoint, folder: Path | None, seed: int) -> None:
     """Be a worker until the master ends."""
-    where = endpoint(host, insecure, connect_to)
     stock = pictures.from_folder(folder, click.echo) if folder else pictures.generate(set(REQUEST_KINDS), seed)
     click.echo(f"Working for {master}:{port}")
-    session = Session(where.url, Bodies(stock, seed), where.headers, where.insecure, where.connect_to)
+    session = Session(where, Bodies(stock, seed))
     distributed.work(session, master, port)
 
 

@@ -14,11 +14,21 @@ from typing import Any
 import click
 
 from loadtest.errors import LoadTestError
-from loadtest.measure.endpoint import endpoint
+from loadtest.measure.endpoint import AUTHORITIES, Endpoint, endpoint
 from loadtest.plan import mix
 
 DEFAULT_PORT = 5557  # Locust's
 CONNECT_TO_HELP = "Connect to this address, whatever address the name has; certificate and Host header stay the name's."
+TRUST = (
+    click.Option(
+        ["--ca"],
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"Certificates of the authorities to trust. [env: {', '.join(AUTHORITIES)}]",
+    ),
+    click.Option(["--insecure"], is_flag=True, help="Accept any certificate."),
+    click.Option(["--send-token-unverified"], is_flag=True, help="With --insecure: send the token to whoever answers."),
+)
 _OPTIONS = (
     click.Option(["--host"], metavar="URL", help="The service, such as https://pictures.example.com"),
     click.Option(["--connect-to"], metavar="IP", help=CONNECT_TO_HELP),
@@ -45,7 +55,7 @@ _OPTIONS = (
         help="Seconds before it counts.",
     ),
     click.Option(["--seed"], default=0, show_default=True, help="Another order of the same requests."),
-    click.Option(["--insecure"], is_flag=True, help="Accept any certificate."),
+    *TRUST,
     click.Option(["--yes"], is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
     click.Option(["--quiet"], is_flag=True, help="No progress on standard error."),
     click.Option(
@@ -54,6 +64,10 @@ _OPTIONS = (
     click.Option(["--bind"], default="127.0.0.1", show_default=True, help="Where workers connect to."),
     click.Option(["--port"], default=DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535)),
 )
+
+
+def _confirmed() -> bool:
+    return os.environ.get("CONFIRM", "").strip().lower() in ("1", "true", "yes", "y", "on")
 
 
 class CommandOfATest(click.Command):
@@ -71,7 +85,9 @@ class Options:
     mix: str
     folder: Path | None
     output: Path
+    ca: Path | None
     insecure: bool
+    send_token_unverified: bool
     connect_to: str | None
     yes: bool
     seed: int
@@ -93,10 +109,16 @@ class Options:
             )
         if serve and others["connect_to"] is not None:
             raise LoadTestError("--serve starts a service at an address of its own: give --host with --connect-to.")
+        if serve and others["ca"]:
+            raise LoadTestError("--serve starts a service without certificates: give --host with --ca.")
         if serve and others["workers"]:
             raise LoadTestError("--serve starts a service for this machine alone: give --host with --workers.")
-        options = cls(host=host, yes=yes or os.environ.get("CONFIRM") == "1", **others)
+        options = cls(host=host, yes=yes or _confirmed(), **others)
         mix.parse(options.mix)
         if options.host is not None:
-            endpoint(options.host, options.insecure, options.connect_to)
+            options.endpoint(options.host)
         return options
+
+    def endpoint(self, host: str) -> Endpoint:
+        """Return where requests go, and whom to trust there; raises LoadTestError where that makes no sense."""
+        return endpoint(host, self.insecure, self.connect_to, self.ca, self.send_token_unverified)

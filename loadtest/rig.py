@@ -111,14 +111,14 @@ def prepared(options: Options, load: str | None) -> Iterator[Rig]:
             progress.say("Starting the service of this checkout")
             where = endpoint(stack.enter_context(local_service.serving(options.output)))
         else:
-            where = endpoint(options.host, options.insecure, options.connect_to)
+            where = options.endpoint(options.host)
         service = Service(where)
         stock = _pictures(options, wanted, progress)
         bodies = Bodies(stock, options.seed)
         sendable = _sendable(options, wanted, bodies, progress)
         version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
         _obtain_consent(options, where, load)
-        session = Session(where.url, bodies, where.headers, where.insecure, where.connect_to)
+        session = Session(where, bodies)
         if options.workers:
             progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
             plan_runner: PlanRunner = MasterPlanRunner(session, progress, options.bind, options.port, options.workers)

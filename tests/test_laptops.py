@@ -49,7 +49,7 @@ NOT_IN_BSD = {
     r"\bsha\d+sum\b(?!.*shasum)": "sha256sum file",
     r"\b(head|tail)\s+.*-n\s*-\d|\bhead\s+-c\s*-": "head -n -1",
     r"\bxargs\s+.*(-r\b|-d\b|--\w)": "xargs -r rm",
-    r"(?:^|[|;&(])\s*(cp|mv|ln|mkdir|rm|sort|mktemp|base64|find|cut|du|ls|touch)\s+(-\S+\s+)*--[a-z]": "cp --parents a b",
+    r"(?:^|[|;&(])\s*(cp|mv|ln|mkdir|rm|sort|mktemp|base64|find|cut|du)\s+(-\S+\s+)*--[a-z]": "cp --parents a b",
     r"\bbase64\s+-w": "base64 -w0",
     r"\bsort\s+.*-[a-zA-Z]*V": "sort -V",
     r"\bfind\b.*\s-printf\b": "find . -printf x",

@@ -7,38 +7,25 @@ the URL, as with curl's --resolve. (`users.py` does the same for the test itself
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from loadtest.errors import LoadTestError
+from loadtest.measure.endpoint import Endpoint
 
 
-def session(connect_to: str | None, insecure: bool) -> requests.Session:
-    """Return a session that goes straight to the URL's host, or to the address `connect_to`.
-
-    Raises:
-        LoadTestError: SSL_CERT_FILE names no file.
-    """
+def session(endpoint: Endpoint) -> requests.Session:
+    """Return a session that goes straight to an endpoint, trusts whom it says, and sends its tokens."""
     made = requests.Session()
     made.trust_env = False
-    made.verify = False if insecure else _authorities()
-    if connect_to:
+    made.verify = False if endpoint.insecure else str(endpoint.authorities or "") or True
+    made.headers.update(endpoint.headers)
+    if endpoint.connect_to:
         for scheme in ("https://", "http://"):
-            made.mount(scheme, _Pinned(connect_to))
+            made.mount(scheme, _Pinned(endpoint.connect_to))
     return made
-
-
-def _authorities() -> bool | str:
-    """Return the file of certificates that OpenSSL's variable names, as the test's users do; True for the usual."""
-    file = os.environ.get("SSL_CERT_FILE")
-    if file and not Path(file).is_file():
-        raise LoadTestError(f"SSL_CERT_FILE names {file}, which is no file: name one with certificates, or unset it.")
-    return file or True
 
 
 class _Pinned(HTTPAdapter):

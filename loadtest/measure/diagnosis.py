@@ -16,7 +16,8 @@ def no_answer(name: str, error: requests.RequestException) -> LoadTestError:
     """Return what is said of a request without an answer."""
     if isinstance(error, requests.exceptions.SSLError):
         return LoadTestError(
-            f"{name} has a certificate that is not trusted; --insecure accepts it. ({_innermost(error)})"
+            f"{name} has a certificate that is not trusted: --ca FILE names who signed it, --insecure accepts any. "
+            f"({_innermost(error)})"
         )
     return Unreachable(
         f"{name} cannot be reached: {_innermost(error)}. Is the service running, and is this its address?"

@@ -28,8 +28,8 @@ class Service:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._http = connect.session(endpoint.connect_to, endpoint.insecure)
-        self._http.headers.update({**endpoint.headers, "Accept": "application/json"})
+        self._http = connect.session(endpoint)
+        self._http.headers["Accept"] = "application/json"
 
     def check(self, body: Body, wait_sec: float = 0.0) -> dict[str, Any]:
         """Return what /version says, after the service said that it is ready and answered one picture as it should.

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadtest.measure.endpoint import Endpoint
 from loadtest.measure.records import Records
 from loadtest.plan.bodies import Bodies
 from loadtest.plan.mix import shuffled_blocks
@@ -52,11 +53,8 @@ class Plan:
 class Session:
     """One process's state in a load test."""
 
-    url: str
+    endpoint: Endpoint
     bodies: Bodies
-    headers: Mapping[str, str] = field(default_factory=dict)
-    insecure: bool = False
-    connect_to: str | None = None
     plan: Plan | None = None
     records: Records = field(default_factory=Records)
     began: float = 0.0

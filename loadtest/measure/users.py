@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import gevent
+import gevent.ssl
 from gevent.pool import Pool
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, task
@@ -37,7 +40,7 @@ class SessionEnvironment(Environment):
 
     def __init__(self, session: Session, **options: Any) -> None:
         self.session = session
-        super().__init__(host=session.url, **options)
+        super().__init__(host=session.endpoint.url, **options)
 
 
 class _PinnedPool(HTTPClientPool):
@@ -55,6 +58,12 @@ class _PinnedPool(HTTPClientPool):
         return client
 
 
+def _trusting(authorities: Path, cafile: str | None = None) -> gevent.ssl.SSLContext:  # noqa: ARG001  # the usual ones
+    """Return what connections need that trust these authorities and no others."""
+    place = "capath" if authorities.is_dir() else "cafile"
+    return gevent.ssl.create_default_context(**{place: str(authorities)})
+
+
 class PictureUser(FastHttpUser):
     """Sends pictures. FastHttpUser, because Locust's other client costs several times the processor time."""
 
@@ -65,11 +74,14 @@ class PictureUser(FastHttpUser):
 
     def __init__(self, environment: SessionEnvironment) -> None:
         self.session: Session = environment.session
-        self.insecure = self.session.insecure
+        endpoint = self.session.endpoint
+        self.insecure = endpoint.insecure
+        if endpoint.authorities:
+            self.ssl_context_factory = partial(_trusting, endpoint.authorities)
         super().__init__(environment)
-        if self.session.connect_to:
+        if endpoint.connect_to:
             agent = self.client.client
-            agent.clientpool = _PinnedPool(self.session.connect_to, **agent.clientpool.client_args)
+            agent.clientpool = _PinnedPool(endpoint.connect_to, **agent.clientpool.client_args)
         # A redirect is no answer of the service, and following one could carry the token to another host.
         self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
 
@@ -80,10 +92,10 @@ class PictureUser(FastHttpUser):
         lag_sec = time.perf_counter() - due
         # The whole address, because Locust's page lets people change the host: the token is for this one.
         with self.client.post(
-            session.url + answers.PATH,
+            session.endpoint.url + answers.PATH,
             name=request_kind,
             data=cast(Any, body.data),
-            headers={"Content-Type": body.content_type, **session.headers},
+            headers={"Content-Type": body.content_type, **session.endpoint.headers},
             catch_response=True,
         ) as response:
             latency_sec = time.perf_counter() - due

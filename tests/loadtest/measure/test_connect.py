@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import ssl
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from loadtest.errors import LoadTestError
-from loadtest.measure.endpoint import endpoint
+from loadtest.measure.endpoint import AUTHORITIES, endpoint
 from loadtest.measure.service import Service
 from loadtest.plan.bodies import Body
 from tests.loadtest.runs import LENIENT, Ended, command, results, small_pictures, start, targets, wait
@@ -87,8 +90,9 @@ def test_everything_goes_to_the_address_under_the_name(authority: Authority, tmp
     asked: set[str | None] = set()
     tls.sni_callback = lambda _socket, name, _context: asked.add(name)
     with serving(tls=tls) as server:
-        ended = smoke(tmp_path, server, SSL_CERT_FILE=authority.file)
+        ended = smoke(tmp_path, server, "--ca", authority.file, LOADTEST_TOKEN="s3cret")  # noqa: S106  # sent nowhere else
     assert ended.code == 0, ended.complained
+    assert {headers.get("Authorization") for _, headers in server.seen} == {"Bearer s3cret"}
     assert asked == {NAME}
     assert server.hosts == {f"{NAME}:{server.port}"}
     assert len(server.seen) == 6
@@ -103,12 +107,9 @@ def test_it_works_without_tls(tmp_path: Path) -> None:
     assert len(server.seen) == 6
 
 
-def test_a_certificate_for_another_name_is_not_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    with serving(tls=context(authority, "other.invalid")) as server:
-        where = endpoint(f"https://{NAME}:{server.port}", connect_to="127.0.0.1", environ={})
-        with pytest.raises(LoadTestError) as caught:
-            Service(where).check(Body(b"picture", "image/jpeg", 1))
+def test_a_certificate_for_another_name_is_not_trusted(authority: Authority) -> None:
+    with serving(tls=context(authority, "other.invalid")) as server, pytest.raises(LoadTestError) as caught:
+        trusted(server, authority.file)
     assert str(caught.value).startswith(
         f"https://{NAME}:{server.port} at 127.0.0.1 has a certificate that is not trusted"
     )
@@ -119,6 +120,37 @@ def test_any_certificate_is_accepted_where_that_is_asked_for(authority: Authorit
         ended = smoke(tmp_path, server, "--insecure")
     assert ended.code == 0, ended.complained
     assert len(server.seen) == 6
+
+
+def trusted(server: Scripted, ca: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
+    where = endpoint(f"https://{NAME}:{server.port}", connect_to="127.0.0.1", ca=ca, environ=environ or {})
+    Service(where).check(Body(b"picture", "image/jpeg", 1))
+
+
+def test_an_authority_of_ones_own_is_named_by_an_option_or_by_the_usual_variables(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """The first counts; a folder of certificates, named by their hashes, will do where OpenSSL takes one."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    said = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", authority.file], capture_output=True, text=True, check=True
+    )
+    shutil.copy(authority.file, folder / f"{said.stdout.strip()}.0")
+    other = tmp_path / "other.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    other.write_bytes(certificate("another authority", key, None).public_bytes(serialization.Encoding.PEM))
+    own = str(authority.file)
+    with serving(tls=context(authority, NAME)) as server:
+        trusted(server, authority.file)
+        trusted(server, authority.file, {"SSL_CERT_FILE": str(other)})
+        trusted(server, folder)
+        for variable in AUTHORITIES:
+            trusted(server, environ={variable: own})
+        trusted(server, environ={"REQUESTS_CA_BUNDLE": str(other), "SSL_CERT_FILE": own})
+        for environ in ({}, {"SSL_CERT_FILE": str(other)}, {"REQUESTS_CA_BUNDLE": own, "SSL_CERT_FILE": str(other)}):
+            with pytest.raises(LoadTestError, match=r"not trusted: --ca FILE names who signed it"):
+                trusted(server, environ=environ)
 
 
 def test_the_test_itself_checks_the_certificate_too(authority: Authority, tmp_path: Path) -> None:
@@ -152,9 +184,3 @@ def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     assert ended.code == 0, ended.complained
     assert server.hosts == {f"{NAME}:{server.port}"}
     assert len(server.seen) == 6
-
-
-def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
-    with pytest.raises(LoadTestError, match=r"absent\.pem, which is no file"):
-        Service(endpoint("https://x.example", environ={}))
