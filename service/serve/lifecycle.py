@@ -23,6 +23,8 @@ from service.serve.metrics import Metrics
 
 log = logging.getLogger("service")
 
+# Large networks compile for seconds, on a slow machine for a minute.
+_OPENING_LIMIT_SEC = 300.0
 # Out of threads, memory or files: not so for ever, nor for the next process.
 _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
@@ -82,7 +84,9 @@ class Lifecycle:
 
     def wait(self) -> bool:
         """Wait until the model is open or cannot be opened; returns False where only a new process may help."""
-        self._settled.wait()
+        if not self._settled.wait(_OPENING_LIMIT_SEC):
+            log.critical("the model is not open after %s s: something waits for ever", _OPENING_LIMIT_SEC)
+            return False
         return not self._needs_restart
 
     def drain(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import logging.config
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from service.errors import EngineError, NotReady
 from service.model.classifier import Classifier
+from service.serve import lifecycle
 from service.serve.http import context
 from service.serve.http.application import create_app
 from service.serve.lifecycle import Lifecycle
@@ -84,6 +87,52 @@ def test_a_mistake_while_opening_is_logged_and_not_shown(caplog: pytest.LogCaptu
     with pytest.raises(Exception, match="the log says why"):
         services.lifecycle.check_ready()
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_an_opening_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_OPENING_LIMIT_SEC", 0.01)
+    services = Services(Settings())
+    go = threading.Event()
+
+    def stuck() -> Classifier:
+        assert go.wait(10)
+        return FakeClassifier()
+
+    thread = services.start(stuck)
+    assert not services.lifecycle.wait()
+    go.set()
+    thread.join(10)
+    assert services.lifecycle.wait()
+
+
+@pytest.mark.parametrize(
+    ("error", "worth_a_restart"),
+    [
+        (EngineError("the engine cannot"), False),
+        (ZeroDivisionError(), False),
+        (PermissionError(errno.EACCES, "denied"), False),
+        (MemoryError(), True),
+        (OSError(errno.ENFILE, "too many files"), True),
+        (RuntimeError("can't start new thread"), True),
+        (SystemExit(1), True),
+        (GeneratorExit(), True),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_whatever_ends_the_opening_ends_in_failed(error: BaseException, worth_a_restart: bool, wrapped: bool) -> None:
+    """Also where an engine's module gives it another class; a restart is left to what may pass."""
+
+    def failing() -> Classifier:
+        if wrapped:
+            raise EngineError("cannot load") from error
+        raise error
+
+    services = Services(Settings())
+    services.start(failing).join(10)
+    assert services.lifecycle.wait() is not worth_a_restart
+    with pytest.raises(NotReady, match="cannot classify"):
+        services.lifecycle.check_ready()
 
 
 def test_version_says_which_code_and_which_model(client: FlaskClient) -> None:

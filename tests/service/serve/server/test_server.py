@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +21,8 @@ import pytest
 
 from service.model.bundle import Bundle
 from service.serve.responses import SECURITY_HEADERS
-from tests.conftest import encode, multipart, photo
-from tests.server import Answer, Server, running
+from tests.conftest import REPOSITORY, encode, multipart, photo
+from tests.server import Answer, Server, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -289,14 +291,19 @@ def test_connections_that_say_nothing_keep_no_probe_out(tiny_bundle: Bundle, tmp
         assert server.request("GET", "/readyz").status == 200
 
 
-def test_an_ipv6_address_is_served(tiny_bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_an_ipv6_address_is_served(host: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Written as in a setting or as in a URL; the container's health check finds it."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with running(tmp_path, MODEL_DIR=tiny_bundle.path, HOST="::", THREADS=1) as server:
+    with running(tmp_path, MODEL_DIR=tiny_bundle.path, HOST=host, THREADS=1) as server:
         connection = http.client.HTTPConnection("::1", server.port, timeout=10)
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
         connection.close()
+        check = [sys.executable, "-S", str(REPOSITORY / "container" / "healthcheck.py")]
+        assert subprocess.run(check, env={"HOST": host, "PORT": str(server.port)}, check=False).returncode == 0
+        assert subprocess.run(check, env={"HOST": host, "PORT": str(free_port())}, check=False).returncode == 1
