@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from loadtest.measure.answers import PATH
 # Who may call Cloud Run or an API gateway, and who may pass Identity-Aware Proxy: two headers, so that both can be sent
 # (https://cloud.google.com/iap/docs/authentication-howto).
 TOKEN, IAP_TOKEN = "LOADTEST_TOKEN", "LOADTEST_IAP_TOKEN"
+
+_PATH = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def endpoint(
     except ValueError:
         sound = False
     path = parts.path.rstrip("/")
-    if not sound or path.endswith(PATH) or parts.query or parts.fragment or parts.username:
+    if not sound or not _PATH.fullmatch(path) or path.endswith(PATH) or parts.query or parts.fragment or parts.username:
         raise LoadTestError(
             f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
         )
