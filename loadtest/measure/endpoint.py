@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from loadtest.errors import LoadTestError
+from loadtest.measure.answers import PATH
 
 # Who may call Cloud Run or an API gateway, and who may pass Identity-Aware Proxy: two headers, so that both can be sent
 # (https://cloud.google.com/iap/docs/authentication-howto).
 TOKEN, IAP_TOKEN = "LOADTEST_TOKEN", "LOADTEST_IAP_TOKEN"
+
+_PATH = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """The address of a service under test, with what is needed to be let in."""
 
-    url: str  # without a path
+    url: str  # with the path under which a proxy shows the service, if any
     headers: Mapping[str, str] = field(default_factory=dict)
     insecure: bool = False
     connect_to: str | None = None  # an IP address, where it is not the one that the name has
@@ -49,13 +53,14 @@ def endpoint(
         sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
-    if not sound or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    path = parts.path.rstrip("/")
+    if not sound or not _PATH.fullmatch(path) or path.endswith(PATH) or parts.query or parts.fragment or parts.username:
         raise LoadTestError(
             f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
         )
     headers = _tokens(os.environ if environ is None else environ)
     pinned = None if connect_to is None else _ip_address(connect_to)
-    named = Endpoint(f"{parts.scheme}://{parts.netloc}", headers, insecure, pinned)
+    named = Endpoint(f"{parts.scheme}://{parts.netloc}{path}", headers, insecure, pinned)
     if headers and parts.scheme == "http" and not named.local:
         raise LoadTestError(
             f"A token would cross the network in the clear to {named.name}: use https://, or unset {TOKEN} and "
