@@ -50,8 +50,8 @@ infra: $(VENV)/infra.stamp  ## Set up what `pulumi up` needs
 # Tests without a group of their own stay together by file (tests/conftest.py).
 PYTEST = $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(PYTEST_FLAGS)
 
-test: $(VENV)/dev.stamp  ## Run all tests but those of the container (COVERAGE=1, PYTEST_FLAGS=)
-	$(PYTEST) -m "not image" $(if $(COVERAGE),--cov)
+test: $(VENV)/dev.stamp  ## Run all tests but those of the container (MUTATIONS=1, COVERAGE=1, PYTEST_FLAGS=)
+	$(PYTEST) -m "not image$(if $(MUTATIONS),, and not mutation)" $(if $(COVERAGE),--cov)
 
 check: $(VENV)/dev.stamp  ## Check style, types, imports, and run the fast tests: for while you work
 	@$(MAKE) --no-print-directory SET_UP=1 -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint test-fast
@@ -59,7 +59,7 @@ check: $(VENV)/dev.stamp  ## Check style, types, imports, and run the fast tests
 # These compute more than they wait, and each process loads every test file first.
 test-fast: TEST_PROCESSES = 2
 test-fast: $(VENV)/dev.stamp
-	$(PYTEST) -m "not slow and not image" -q
+	$(PYTEST) -m "not slow and not image and not mutation" -q
 
 image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, DOCKER_FLAGS=)
 	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)

@@ -19,6 +19,7 @@
           ├── TooManyPixels         413  the picture is too large
           ├── AddressTooLong        414  the request's address is too long
           ├── UnsupportedMediaType  415  the body is not what this address takes
+          ├── UnsupportedEncoding   415  the body is compressed
           ├── UnsupportedFormat     415  the picture is in no known format
           ├── UnknownExpectation    417  the request expects what HTTP does not have
           ├── DamagedPicture        422  the format is known, the content is damaged
@@ -76,10 +77,10 @@ class Problem(ServiceError):
         """Return the HTTP headers that belong to this answer."""
         return {} if self.retry_after_sec is None else {"Retry-After": str(self.retry_after_sec)}
 
-    def body(self) -> dict[str, Any]:
-        """Return the problem as RFC 9457 names its members."""
+    def body(self, base_path: str = "") -> dict[str, Any]:
+        """Return the problem as RFC 9457 names its members; `base_path` is where the service is."""
         return {
-            "type": f"/docs#{self.name}",
+            "type": f"{base_path}/docs#{self.name}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
@@ -177,6 +178,17 @@ class UnsupportedMediaType(Problem):
     """The Content-Type says that the body is no picture."""
 
     status, name, title = 415, "unsupported-media-type", "The request is not a picture"
+
+
+class UnsupportedEncoding(Problem):
+    """The Content-Encoding says that the body is compressed."""
+
+    status, name, title = 415, "unsupported-encoding", "The body is compressed"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the Accept-Encoding header that RFC 9110 asks for."""
+        return {"Accept-Encoding": "identity"}
 
 
 class UnsupportedFormat(Problem):

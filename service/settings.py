@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service import addresses
 from service.model.engines.table import ENGINES, PRECISIONS
 from service.model.limits import PILLOW_MAX_PIXELS, Limits
 
@@ -67,6 +68,8 @@ def _address(text: str) -> str:
 _TEXT = _SettingType(str, "text")
 _PATH = _SettingType(Path, "a path")
 _HOST = _SettingType(_address, "an address or a name")
+_BASE_PATH = _SettingType(addresses.base_path, "a path such as /classifier, not the address of something in it")
+_ORIGINS = _SettingType(addresses.origins, "* or origins such as https://app.example.com, separated by commas")
 
 
 def _setting(default: T, setting_type: _SettingType, text: str) -> T:
@@ -96,6 +99,17 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", _HOST, "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, _integer(1, 65535), "Port to listen on.")
+    base_path: str = _setting(
+        "",
+        _BASE_PATH,
+        "Path under which a proxy shows the service, such as `/classifier`, whether it takes the path off or not.",
+    )
+    cors_origins: str = _setting(
+        "",
+        _ORIGINS,
+        "Origins whose pages may ask from a browser, such as `https://app.example.com`, separated by commas; `*` for "
+        "all.",
+    )
     queue_size: int = _setting(
         16,
         _integer(0, 1000),
@@ -116,6 +130,11 @@ class Settings:
         5, _integer(0, 3600), "How long an idle connection stays open; 620 behind Google's load balancer."
     )
     max_body_bytes: int = _setting(20_000_000, _integer(1_000, 1_000_000_000), "Largest request body.")
+    max_header_bytes: int = _setting(
+        8190,
+        _integer(1_000, 65_536),
+        "Longest header of a request, such as the cookies of a shared domain; longer ones are answered with 431.",
+    )
     max_in_flight_bytes: int = _setting(
         100_000_000,
         _integer(1_000, 100_000_000_000),

@@ -16,20 +16,18 @@ from PIL import Image
 from service.model import bundle
 
 SIZE, CLASSES = 32, 10
-NAMES = ("red", "green", "blue", *(f"colour {index}" for index in range(3, CLASSES)))
+NAMES = ("red", "green", "blue")
 CHINESE = {"red": "红", "green": "绿", "blue": "蓝"}
 _SHARPNESS = 8.0  # logits a grey level of 255 apart
 
 
-def weights() -> npt.NDArray[np.float32]:
-    """Return what the mean colour is multiplied with: float32 [3, CLASSES]."""
-    matrix = np.zeros((3, CLASSES), np.float32)
-    matrix[range(3), range(3)] = _SHARPNESS / 255
-    return matrix
+def weights(classes: int = CLASSES) -> npt.NDArray[np.float32]:
+    """Return what the mean colour is multiplied with: float32 [3, classes]."""
+    return np.eye(3, classes, dtype=np.float32) * np.float32(_SHARPNESS / 255)
 
 
-def network() -> bytes:
-    """Return the ONNX file: uint8 [N, H, W, 3] in, float32 [N, CLASSES] out."""
+def network(classes: int = CLASSES) -> bytes:
+    """Return the ONNX file: uint8 [N, H, W, 3] in, float32 [N, classes] out."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -42,10 +40,10 @@ def network() -> bytes:
         nodes,
         "tiny",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
         [
             numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
-            numpy_helper.from_array(weights(), "weights"),
+            numpy_helper.from_array(weights(classes), "weights"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -60,18 +58,18 @@ def picture(colour: tuple[int, int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def make(folder: Path) -> bundle.Bundle:
+def make(folder: Path, classes: int = CLASSES) -> bundle.Bundle:
     """Write the bundle."""
-    data = network()
+    data = network(classes)
     networks = {"fp32": "network.onnx", "int8": "network.int8.onnx"}
     (folder / bundle.SAMPLES).mkdir(parents=True)
     for file in networks.values():
         (folder / file).write_bytes(data)
     samples = []
-    for index, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]):
+    for index, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)][:classes]):
         file = f"{bundle.SAMPLES}/{NAMES[index]}.png"
         (folder / file).write_bytes(picture(colour))
-        exponentials = np.exp(np.array(colour, np.float32) @ weights())
+        exponentials = np.exp(np.array(colour, np.float32) @ weights(classes))
         probability = round(float(exponentials[index] / exponentials.sum()), 6)
         samples.append(bundle.Sample(file, {name: [(index, probability)] for name in networks}))
     manifest = bundle.Manifest(
@@ -79,10 +77,11 @@ def make(folder: Path) -> bundle.Bundle:
         weights=bundle.Weights("custom", "tests/tiny_bundle.py", "0" * 64, "Knows mean colours; made for tests."),
         resize=SIZE,
         crop=SIZE,
-        classes=CLASSES,
+        classes=classes,
         networks=networks,
         default_precision="int8",
         samples=samples,
     )
-    labels = [bundle.Label(index, None, name, CHINESE.get(name, name)) for index, name in enumerate(NAMES)]
+    names = [*NAMES, *(f"colour {index}" for index in range(3, classes))][:classes]
+    labels = [bundle.Label(index, None, name, CHINESE.get(name, name)) for index, name in enumerate(names)]
     return bundle.write(folder, manifest, labels)

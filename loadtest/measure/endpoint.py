@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadtest.errors import LoadTestError
+from loadtest.measure.answers import PATH
 
 # Who may call Cloud Run or an API gateway, and who may pass Identity-Aware Proxy: two headers, so that both can be sent
 # (https://cloud.google.com/iap/docs/authentication-howto).
@@ -18,12 +20,14 @@ TOKEN, IAP_TOKEN = "LOADTEST_TOKEN", "LOADTEST_IAP_TOKEN"
 # Where other programs are told who signs certificates (OpenSSL, requests, curl); the first that is set counts.
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
+_PATH = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")
+
 
 @dataclass(frozen=True)
 class Endpoint:
     """The address of a service under test, with what is needed to be let in."""
 
-    url: str  # without a path
+    url: str  # with the path under which a proxy shows the service, if any
     headers: Mapping[str, str] = field(default_factory=dict)
     insecure: bool = False
     connect_to: str | None = None  # an IP address, where it is not the one that the name has
@@ -61,7 +65,8 @@ def endpoint(
         sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
-    if not sound or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    path = parts.path.rstrip("/")
+    if not sound or not _PATH.fullmatch(path) or path.endswith(PATH) or parts.query or parts.fragment or parts.username:
         raise LoadTestError(
             f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
         )
@@ -70,7 +75,7 @@ def endpoint(
     if ca and insecure:
         raise LoadTestError("--ca says whom to trust, and --insecure to trust everybody: give one of them.")
     authorities = _authorities(ca, environ) if parts.scheme == "https" and not insecure else None
-    named = Endpoint(f"{parts.scheme}://{parts.netloc}", headers, insecure, pinned, authorities)
+    named = Endpoint(f"{parts.scheme}://{parts.netloc}{path}", headers, insecure, pinned, authorities)
     if headers and parts.scheme == "http" and not named.local:
         raise LoadTestError(
             f"A token would cross the network in the clear to {named.name}: use https://, or unset {TOKEN} and "

@@ -19,7 +19,7 @@ from tests.infra.stacks import PROJECT, STACKS, deploy
 MUTATIONS = mutations.read()
 
 
-@pytest.mark.slow
+@pytest.mark.mutation
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_the_mistake_is_noticed(mutation: Mutation, engine: Engine, tmp_path: Path) -> None:
     deployment = deploy(engine, STACKS[mutation.stack], project=mutation.apply(PROJECT, tmp_path))

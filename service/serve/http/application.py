@@ -6,8 +6,8 @@ from flask import Flask
 
 from service.model.classifier import Classifier
 from service.model.images import configure_warnings
-from service.serve.http import context, health, page, predict, problems, request_log
-from service.serve.http.bodies import InMemoryRequest
+from service.serve.http import context, cors, health, page, predict, problems, request_log
+from service.serve.http.base_path import BasePath
 from service.serve.server import hooks
 from service.serve.server.early_refusal import EarlyRefusal
 from service.serve.services import Services
@@ -28,9 +28,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     settings = settings or current()
     configure_warnings()
     app = Flask(__name__)
-    app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.config["MAX_FORM_PARTS"] = 4 * settings.max_files  # text fields beside the pictures do no harm, many would
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask's default provider has it, its base does not
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep the order in which they are documented
 
@@ -38,7 +36,9 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     context.attach(app, services)
     lifecycle = services.lifecycle
     hooks.attach(app, hooks.ServerHooks(lifecycle.drain, EarlyRefusal(services), lifecycle.wait))
+    app.wsgi_app = BasePath(app.wsgi_app, settings.base_path)  # type: ignore[method-assign]  # as Flask's documents say
     request_log.register(app)
+    cors.register(app)
     problems.register(app)
     for module in (predict, health, page):
         app.register_blueprint(module.blueprint)

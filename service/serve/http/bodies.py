@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import IO, Any
 
-from flask import Request, request
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
+from flask import request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from service.errors import (
     BodyTimeout,
@@ -18,37 +15,26 @@ from service.errors import (
     Problem,
     TooManyBytes,
     TooManyFiles,
+    UnsupportedEncoding,
     UnsupportedMediaType,
 )
 from service.model.images import FORMATS_TEXT
+from service.serve.http import form
 
 # What programs send with a file unless they are told otherwise; curl's --data-binary says the last.
-_RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+_URLENCODED = "application/x-www-form-urlencoded"
+_RAW_TYPES = ("", "application/octet-stream", _URLENCODED)
 _FIELDS = ("file", "image")
-
-
-class InMemoryRequest(Request):
-    """A request whose uploaded files stay in memory: pictures are private, and the production disk is read-only.
-
-    MAX_BODY_BYTES and the number of admitted requests bound the memory.
-    """
-
-    def _get_file_stream(self, *_args: Any, **_kwargs: Any) -> IO[bytes]:
-        return io.BytesIO()
-
-    def make_form_data_parser(self) -> FormDataParser:
-        """Make a parser that says when a form is broken; the default would give an empty form."""
-        parser = super().make_form_data_parser()
-        parser.silent = False
-        return parser
+_PARTS_PER_FILE = 4  # text fields beside the pictures do no harm, many would
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as it was sent; a raw body has no file name."""
+    """One picture as it was sent; a raw body has no file name. `problem` is why it need not be looked at."""
 
     filename: str | None
     data: bytes
+    problem: Problem | None = None
 
 
 def announced_bytes(length: int | None, max_bytes: int) -> int:
@@ -60,9 +46,15 @@ def read_pictures(max_bytes: int, max_files: int) -> list[Picture]:
     """Read the current request's pictures, in the order in which they were sent.
 
     Raises:
-        EmptyBody, MissingFile, MalformedBody, TooManyFiles, TooManyBytes, BodyTimeout, UnsupportedMediaType: as their
-            names say.
+        EmptyBody, MissingFile, MalformedBody, TooManyFiles, TooManyBytes, BodyTimeout, UnsupportedEncoding,
+            UnsupportedMediaType: as their names say.
     """
+    coding = request.headers.get("Content-Encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        raise UnsupportedEncoding(
+            f"The body has the Content-Encoding {coding[:40]!r}. Send the picture as it is, without that header: it is "
+            "compressed already."
+        )
     length = request.content_length
     if length is not None and length > max_bytes:
         raise too_many_bytes(max_bytes)  # before the first byte is read
@@ -73,13 +65,10 @@ def read_pictures(max_bytes: int, max_files: int) -> list[Picture]:
             return [Picture(None, _from_body(length, max_bytes))]
     except Problem:
         raise
+    except ClientDisconnected:
+        raise BodyTimeout("The form did not arrive whole in time. Send it again, or send it smaller.") from None
     except RequestEntityTooLarge:
-        if length is None:
-            raise too_many_bytes(max_bytes) from None
-        raise MalformedBody(
-            "The form has too many parts, or a text field of more than 500,000 bytes. Send the picture as a part "
-            "with a file name."
-        ) from None
+        raise too_many_bytes(max_bytes) from None
     except Exception as error:
         # Whatever goes wrong while a body is read is the body's framing: gunicorn and Werkzeug have a dozen exceptions
         # for it, without a common class.
@@ -105,19 +94,34 @@ def _from_body(length: int | None, max_bytes: int) -> bytes:
         raise EmptyBody(f"The request has no body. Send a {FORMATS_TEXT} file.")
     if length is not None and len(data) < length:
         raise BodyTimeout(f"{len(data)} of {length} bytes arrived in time. Send it again, or send it smaller.")
+    if request.mimetype == _URLENCODED and b"\0" not in data:  # every picture has a zero byte in its head
+        raise UnsupportedMediaType(
+            f"These {len(data)} bytes came as the text of a form ({_URLENCODED}) and are no picture, or no longer one: "
+            "curl's -d and --data leave bytes out. Use --data-binary @PICTURE or -F file=@PICTURE."
+        )
     return data
 
 
 def _from_form(max_files: int) -> list[Picture]:
-    if "boundary" not in request.mimetype_params:
+    boundary = request.mimetype_params.get("boundary")
+    if not boundary:
         raise MalformedBody("The form's Content-Type names no boundary. Let the HTTP library set that header.")
-    files = [part for name in _FIELDS for part in request.files.getlist(name)]
-    if not files:
-        names = sorted({*request.files.keys(), *request.form.keys()})
-        parts = f"It has: {', '.join(names[:10])}." if names else "It is empty."
-        raise MissingFile(f"The form has no file part named file (or image). {parts}")
-    if len(files) > max_files:
-        raise TooManyFiles(
-            f"The form holds {len(files)} pictures, more than the {max_files} that are accepted at once."
-        )
-    return [Picture(part.filename or None, part.stream.read()) for part in files]
+    parts = list(form.read(request.stream, boundary, _PARTS_PER_FILE * max_files))
+    # An empty text field is one that nobody filled in.
+    sent = [part for part in parts if part.name in _FIELDS and (part.data or part.filename is not None)]
+    if not sent:
+        names = sorted({part.name or "one without a name" for part in parts})
+        held = f"It has: {', '.join(names[:10])}." if names else "It is empty."
+        raise MissingFile(f"The form has no file part named file (or image). {held}")
+    if len(sent) > max_files:
+        raise TooManyFiles(f"The form holds {len(sent)} pictures, more than the {max_files} that are accepted at once.")
+    return [Picture(part.filename or None, part.data, _without_file_name(part)) for part in sent]
+
+
+def _without_file_name(part: form.Part) -> Problem | None:
+    if part.filename is not None:
+        return None
+    return MissingFile(
+        f"The part named {part.name} has no file name, so its {len(part.data)} bytes are text, not a picture. Send the "
+        "file itself, not its name and not base64; with curl, -F file=@PICTURE."
+    )

@@ -23,8 +23,8 @@ def problem_classes() -> list[type[errors.Problem]]:
     return sorted(errors.Problem.__subclasses__(), key=lambda problem: (problem.status, problem.name))
 
 
-def document() -> dict[str, Any]:
-    """Return the whole document."""
+def document(base_path: str = "") -> dict[str, Any]:
+    """Return the whole document; `base_path` is where the service is."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -32,6 +32,7 @@ def document() -> dict[str, Any]:
             "version": __version__,
             "description": "Send a picture, get its likeliest labels. Errors are application/problem+json (RFC 9457).",
         },
+        "servers": [{"url": base_path or "/"}],
         "paths": {
             PREDICT: {"post": _predict()},
             HEALTHZ: {"get": _get("Is the process alive?", _status_schema(), [])},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify, make_response, render_template, request, send_file
+from typing import Any
+
+from flask import Blueprint, jsonify, make_response, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from service.errors import NotFound
@@ -36,7 +38,7 @@ def index() -> ResponseReturnValue:
             formats=FORMATS_TEXT,
         )
     )
-    response.headers["Vary"] = "Accept-Language"
+    response.vary.add("Accept-Language")
     response.headers["Cache-Control"] = "no-cache"  # the model behind the page may be another one tomorrow
     return response
 
@@ -48,19 +50,30 @@ def sample(name: str) -> ResponseReturnValue:
     for file in classifier.sample_files() if classifier else []:
         if file.name == name:
             return send_file(file.resolve(), max_age=_SAMPLE_MAX_AGE_SEC)
-    raise NotFound(f"The model has no sample picture {name!r}. GET / shows those it has.")
+    raise NotFound(f"The model has no sample picture {name!r}. GET {request.script_root}/ shows those it has.")
 
 
 @blueprint.get("/docs")
 def docs() -> ResponseReturnValue:
     """Show the interface for people; every problem's `type` points here."""
-    return render_template("docs.html", api=document(), problems=problem_classes())
+    return render_template("docs.html", api=_document(), problems=problem_classes())
 
 
 @blueprint.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
     """Return the interface for programs."""
-    return jsonify(document())
+    return jsonify(_document())
+
+
+@blueprint.app_template_global("address")
+def _address(endpoint: str, **values: Any) -> str:
+    """Return an address of ours; a relative one where no BASE_PATH is set, because a proxy may have taken one off."""
+    address = url_for(endpoint, **values)
+    return address if request.script_root else address.lstrip("/") or "./"
+
+
+def _document() -> dict[str, Any]:
+    return document(services().settings.base_path)
 
 
 def _language() -> str:

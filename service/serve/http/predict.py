@@ -16,7 +16,7 @@ from service.model import images
 from service.model.bundle import LANGUAGES
 from service.model.classifier import Classifier, Probabilities
 from service.serve.admission import Deadline
-from service.serve.http.bodies import announced_bytes, read_pictures
+from service.serve.http.bodies import Picture, announced_bytes, read_pictures
 from service.serve.http.context import services
 from service.serve.interface import DEFAULT_TOP_K, PREDICT, TIMEOUT_HEADER
 from service.serve.metrics import Metrics
@@ -82,7 +82,7 @@ class _Prediction:
         self.timing.add("infer", began)
         return probabilities
 
-    def answer(self, picture: bytes, begun: bool, single: bool) -> dict[str, Any]:
+    def answer(self, picture: Picture, begun: bool, single: bool) -> dict[str, Any]:
         """Return a picture's labels or, where it is one of several, what is wrong with it.
 
         Raises:
@@ -90,14 +90,16 @@ class _Prediction:
         """
         counted = self.services.metrics.pictures
         try:
-            labels = self.of(picture, begun)
+            if picture.problem:
+                raise picture.problem
+            labels = self.of(picture.data, begun)
         except _REFUSALS:
             raise
         except Problem as problem:
             counted.labels(problem.name).inc()
             if single:
                 raise
-            return {"error": problem.body()}
+            return {"error": problem.body(self.services.settings.base_path)}
         counted.labels("classified").inc()
         return {"predictions": labels}
 
@@ -115,7 +117,7 @@ def predict() -> ResponseReturnValue:
         timing.add("read", timing.began)
         metrics.pictures_per_request.observe(len(pictures))
         single = len(pictures) == 1
-        answers = [prediction.answer(picture.data, n > 0, single) for n, picture in enumerate(pictures)]
+        answers = [prediction.answer(picture, n > 0, single) for n, picture in enumerate(pictures)]
     g.timing_ms = timing.as_ms()
     model = prediction.classifier.describe()
     about = {

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 from service.errors import InternalError, MalformedBody, MethodNotAllowed, NotFound, Problem
+from service.serve.http.context import services
 from service.serve.responses import PROBLEM_TYPE, problem_text
 
 log = logging.getLogger("service")
@@ -24,15 +25,16 @@ def register(app: Flask) -> None:
 def render(problem: Problem) -> Response:
     """Return the answer to one problem, with the request id under which the log knows it."""
     g.problem = problem.name
-    return Response(
-        problem_text(problem, g.request_id), status=problem.status, content_type=PROBLEM_TYPE, headers=problem.headers
-    )
+    text = problem_text(problem, g.request_id, services().settings.base_path)
+    return Response(text, status=problem.status, content_type=PROBLEM_TYPE, headers=problem.headers)
 
 
 def _render_http_exception(error: HTTPException) -> Response:
     """Give the framework's own exceptions the same form."""
     if error.code == 404:
-        return render(NotFound(f"There is nothing at {request.path}. GET /docs lists the addresses."))
+        return render(
+            NotFound(f"There is nothing at {request.path}. GET {request.script_root}/docs lists the addresses.")
+        )
     if isinstance(error, WerkzeugMethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or []))
         return render(MethodNotAllowed(f"{request.path} takes {allowed}, not {request.method}.", allowed))

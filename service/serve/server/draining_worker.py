@@ -80,30 +80,36 @@ class DrainingWorker(RefusingWorker):
         if (status := captured.status()) is None:
             return
         identifier = request_id("")
-        problem = _problem(status, exc)
+        problem = self._problem(status, exc)
         log.info(
             "answered %s to what is no HTTP request",
             problem.status,
             extra={"request_id": identifier, "status": problem.status, "problem": problem.name},
         )
         try:
-            client.sendall(problem_bytes(problem, identifier, "close"))
+            client.sendall(problem_bytes(problem, identifier, "close", self._settings))
         except OSError:
             log.debug("the client was gone before it could be told")
 
-
-def _problem(status: int, reason: Exception) -> Problem:
-    """Return what to tell a client whose request gunicorn could not parse and would answer with `status`."""
-    if status == 414:
-        return AddressTooLong(f"The request's address is too long: {reason}. Send the picture in the body.")
-    if status == 431:
-        return HeadTooLarge(f"The request's headers are too large: {reason}. Send fewer and shorter ones.")
-    if status == 417:
-        return UnknownExpectation(f"The request expects what HTTP does not have: {reason}. Leave that header out.")
-    # 501 for an unknown transfer coding is a client's doing; only our own mistakes are 5xx.
-    if status == 500:
-        return InternalError("This is a mistake of the service, not of the request. Its log has the details.")
-    return MalformedRequest(f"The request is not valid HTTP: {reason}. Send it with an HTTP library.")
+    def _problem(self, status: int, reason: Exception) -> Problem:
+        """Return what to tell a client whose request gunicorn could not parse and would answer with `status`."""
+        if status == 414:
+            return AddressTooLong(
+                f"The request's first line is longer than the {self.cfg.limit_request_line} bytes that are accepted. "
+                "Send the picture in the body, not in the address."
+            )
+        if status == 431:
+            return HeadTooLarge(
+                f"The request has more than {self.cfg.limit_request_fields} headers, or one of more than "
+                f"{self.cfg.limit_request_field_size} bytes. Send fewer and shorter ones: often it is the cookies of a "
+                "shared domain. The service's setting MAX_HEADER_BYTES raises the second limit."
+            )
+        if status == 417:
+            return UnknownExpectation(f"The request expects what HTTP does not have: {reason}. Leave that header out.")
+        # 501 for an unknown transfer coding is a client's doing; only our own mistakes are 5xx.
+        if status == 500:
+            return InternalError("This is a mistake of the service, not of the request. Its log has the details.")
+        return MalformedRequest(f"The request is not valid HTTP: {reason}. Send it with an HTTP library.")
 
 
 class _CapturedAnswer:

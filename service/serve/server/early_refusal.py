@@ -19,7 +19,6 @@ from service.serve.services import Services
 
 _LOG_INTERVAL_SEC = 1.0
 
-_REQUEST_LINE = re.compile(rb"POST %b(?:\?[^\s]*)? HTTP/1\.1" % PREDICT.encode())
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
 # With one of these a request is more than a head and a body of a known length, and gunicorn knows better.
 _NOT_SIMPLE = {b"transfer-encoding", b"expect", b"upgrade", b"connection"}
@@ -32,6 +31,8 @@ class EarlyRefusal:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        base_path = re.escape(services.settings.base_path)
+        self._request_line = re.compile(rf"POST (?:{base_path})?{PREDICT}(?:\?[^\s]*)? HTTP/1\.1".encode())
         self._lock = threading.Lock()
         self._unlogged = 0
         self._logged_at = 0.0
@@ -47,7 +48,7 @@ class EarlyRefusal:
         if not services.admission.full or services.lifecycle.opened() is None:
             return None
         began = time.perf_counter()
-        fields = _simple_head(first_bytes)
+        fields = _simple_head(self._request_line, first_bytes)
         if fields is None:
             return None
         length = int(fields[b"content-length"])
@@ -57,7 +58,8 @@ class EarlyRefusal:
         if overloaded is None:
             return None
         identifier = request_id(fields.get(b"x-request-id", b"").decode("latin-1"))
-        answer = problem_bytes(overloaded, identifier, "keep-alive")
+        origin = fields.get(b"origin", b"").decode("latin-1")
+        answer = problem_bytes(overloaded, identifier, "keep-alive", services.settings, origin)
         self._refused.inc()
         self._requests.inc()
         self._seconds.observe(time.perf_counter() - began)
@@ -75,11 +77,11 @@ class EarlyRefusal:
         log.warning("overload: %s requests refused since the last such line", count, extra={"refused": count})
 
 
-def _simple_head(first_bytes: bytes) -> dict[bytes, bytes] | None:
+def _simple_head(request_line: re.Pattern[bytes], first_bytes: bytes) -> dict[bytes, bytes] | None:
     """Return the header fields of a prediction request with one plain Content-Length, None for anything else."""
     head, end, _ = first_bytes.partition(b"\r\n\r\n")
     line, _, rest = head.partition(b"\r\n")
-    if not end or not _REQUEST_LINE.fullmatch(line):
+    if not end or not request_line.fullmatch(line):
         return None
     fields: dict[bytes, bytes] = {}
     for item in rest.split(b"\r\n"):

@@ -1,5 +1,6 @@
 """gunicorn's settings, each with its reason. Read by `python -m service serve`; facts from gunicorn 27's sources."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -37,6 +38,12 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
 
 keepalive = _settings.keepalive_sec
+limit_request_field_size = _settings.max_header_bytes
+
+# BASE_PATH says where the service is. gunicorn would answer 500 to what does not begin with these, probes included.
+os.environ.pop("SCRIPT_NAME", None)
+forwarder_headers = ""
+
 max_requests = 0  # a worker that restarts under load costs more than any leak it would hide
 timeout = 30  # the main loop's heartbeat; requests run in threads and do not count
 graceful_timeout = _settings.drain_sec + _settings.request_timeout_sec + 1

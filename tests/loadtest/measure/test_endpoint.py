@@ -18,6 +18,9 @@ from loadtest.measure.endpoint import AUTHORITIES, IAP_TOKEN, TOKEN, endpoint
         "ftp://example.com",
         "http://",
         "http://x/predict",
+        "http://x/classifier/predict/",
+        "http://x/a b",
+        "http://x/天",
         "http://x?y",
         "http://u:p@x",
         "http://x:99999",
@@ -26,6 +29,18 @@ from loadtest.measure.endpoint import AUTHORITIES, IAP_TOKEN, TOKEN, endpoint
 def test_what_is_no_address_is_named(host: str) -> None:
     with pytest.raises(LoadTestError, match="is no address of a service"):
         endpoint(host, environ={})
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("http://x/", "http://x"),
+        ("https://x:8443/classifier/", "https://x:8443/classifier"),
+        ("http://[::1]:8080/a/b", "http://[::1]:8080/a/b"),
+    ],
+)
+def test_a_proxys_path_belongs_to_the_address(host: str, url: str) -> None:
+    assert endpoint(host, environ={}).url == url
 
 
 def test_a_token_never_crosses_a_network_in_the_clear() -> None:

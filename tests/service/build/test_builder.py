@@ -14,7 +14,6 @@ import onnx
 import pytest
 import torch
 
-from service.build import builder as building
 from service.build import pictures
 from service.build.builder import build
 from service.build.digits import SIZE, last_planes_alone, steps, train
@@ -223,6 +222,7 @@ def breaks_the_converter(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: in
 
 def test_a_converter_that_fails_leaves_no_half_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     breaks_the_converter(tmp_path, monkeypatch, 0o755, 1)
+    monkeypatch.setattr("service.build.export.to_onnx", lambda *_: None)  # seconds, for what is thrown away
     options = Options(
         output=tmp_path / "bundle",
         weights=str(own_checkpoint(tmp_path)),
@@ -320,15 +320,16 @@ def test_a_failed_build_keeps_the_bundle_that_was_there(
 
     target = tmp_path / "bundle"
     shutil.copytree(digits_bundle.path, target)
+    weights, own = str(own_checkpoint(tmp_path)), own_pictures(tmp_path, 20)
     before = sorted(tmp_path.rglob("*"))
 
-    def broken(*args: object) -> None:
+    def broken(_network: object, _size: int, file: Path) -> None:
+        file.write_bytes(b"a part")
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(building, "quantize", broken)
+    monkeypatch.setattr("service.build.export.to_onnx", broken)
     with pytest.raises(RuntimeError, match="the disk is full"):
-        build(Options(output=target, weights=str(own_checkpoint(tmp_path)), input_size=32), QuietReporter())
-    (tmp_path / "own.pth").unlink()
+        build(Options(output=target, weights=weights, input_size=32, calibration=own), QuietReporter())
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -1,21 +1,28 @@
 // Choose, drop or paste a picture, send it, show the labels. No library, no other host.
 const $ = (id) => document.getElementById(id);
-const { lang, maxBytes, took, working, tooLarge, offline, loading } = document.body.dataset;
+const { lang, predict, maxBytes, loading } = document.body.dataset;
+const texts = JSON.parse(document.body.dataset.texts);
 const buttonText = $("classify").textContent;
 let picture = null;
 
 if (loading) setTimeout(() => location.reload(), 1000);
 
-function choose(file) {
+// What cannot be sent leaves the page as it was: the picture before it can still be sent.
+async function choose(files) {
   hideOutcome();
-  picture = null;
-  $("classify").disabled = true;
-  if (!file) return;
+  const [file] = files;
+  if (!file) return showError(texts.no_file);
   if (file.size > Number(maxBytes)) {
-    showError(tooLarge.replace("{limit}", Math.floor(Number(maxBytes) / 1e6)));
-    return;
+    return showError(texts.too_large.replace("{limit}", Math.floor(Number(maxBytes) / 1e6)));
   }
-  picture = file;
+  let data;
+  try {
+    data = await file.arrayBuffer();
+  } catch {
+    return showError(texts.unreadable.replace("{name}", () => file.name));
+  }
+  if (!data.byteLength) return showError(texts.empty.replace("{name}", () => file.name));
+  picture = data;
   const preview = $("preview");
   if (preview.src) URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(file);
@@ -24,28 +31,45 @@ function choose(file) {
   preview.onerror = () => { preview.hidden = true; $("hint").hidden = false; $("hint").textContent = file.name; };
   preview.alt = file.name;
   $("classify").disabled = false;
+  if (files.length > 1) showError(texts.first_only.replace("{count}", files.length));
 }
 
 async function classify() {
   if (!picture) return;
   hideOutcome();
   $("classify").disabled = true;
-  $("classify").textContent = working;
+  $("classify").textContent = texts.working;
   try {
-    const response = await fetch(`predict?top_k=3&lang=${lang}`, {
+    const response = await fetch(`${predict}?lang=${lang}`, {
       method: "POST",
       headers: { "Content-Type": "application/octet-stream" },
       body: picture,
+      redirect: "manual",
     });
-    const answer = await response.json();
-    if (response.ok) showLabels(answer);
-    else showError(`${answer.title}. ${answer.detail}`);
+    const answer = parsed(await response.text());
+    if (response.ok && answer.predictions) showLabels(answer);
+    else if (answer.title && answer.detail) showError(`${answer.title}. ${answer.detail}`);
+    else showError(strange(response));
   } catch {
-    showError(offline);
+    showError(texts.offline);
   } finally {
     $("classify").textContent = buttonText;
     $("classify").disabled = false;
   }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+// What is said of an answer that the server did not give, but something before it: a proxy, a balancer, a sign-in.
+function strange({ type, status }) {
+  const kind = type === "opaqueredirect" ? 401 : status >= 500 ? 500 : status;
+  return (texts[`answer_${kind}`] ?? texts.answer_other).replace("{status}", status);
 }
 
 function showLabels(answer) {
@@ -64,7 +88,7 @@ function showLabels(answer) {
     row.append(name, value, bar);
     return row;
   }));
-  $("took").textContent = took.replace("{total}", answer.timing_ms.total);
+  $("took").textContent = texts.took.replace("{total}", answer.timing_ms.total);
   $("result").hidden = false;
   $("result").scrollIntoView({ block: "nearest" });
 }
@@ -79,7 +103,10 @@ function hideOutcome() {
   $("result").hidden = true;
 }
 
-$("file").addEventListener("change", (event) => choose(event.target.files[0]));
+$("file").addEventListener("change", ({ target }) => {
+  if (target.files.length) choose([...target.files]);
+  target.value = ""; // or choosing the same file again would be no change
+});
 $("form").addEventListener("submit", (event) => { event.preventDefault(); classify(); });
 for (const type of ["dragover", "dragenter"]) {
   document.addEventListener(type, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
@@ -88,13 +115,20 @@ document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $(
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   $("drop").classList.remove("over");
-  choose(event.dataTransfer.files[0]);
+  choose([...event.dataTransfer.files]);
 });
-document.addEventListener("paste", (event) => { if (event.clipboardData.files[0]) choose(event.clipboardData.files[0]); });
+document.addEventListener("paste", (event) => choose([...event.clipboardData.files]));
 for (const button of document.querySelectorAll(".sample")) {
   button.addEventListener("click", async () => {
-    const response = await fetch(button.dataset.src);
-    choose(new File([await response.blob()], button.dataset.src.split("/").pop()));
+    const { src } = button.dataset;
+    try {
+      const response = await fetch(src, { redirect: "manual" });
+      const blob = await response.blob();
+      if (!response.ok || !blob.type.startsWith("image/")) return showError(strange(response));
+      await choose([new File([blob], src.split("/").pop())]);
+    } catch {
+      return showError(texts.offline);
+    }
     classify();
   });
 }

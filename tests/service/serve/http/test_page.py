@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from werkzeug.serving import make_server
 
 from service.model.bundle import Bundle
+from service.model.classifier import BundleClassifier
+from service.serve.http.application import create_app
 from service.serve.http.translations import TEXTS
+from service.settings import Settings
+from tests import tiny_bundle as tiny_bundle_of
 from tests.server import Server, running
 
 
@@ -131,6 +137,21 @@ def test_a_file_that_is_too_large_is_not_sent(browser: Browser, server: Server, 
     expect(visit.page.locator("#error")).to_have_text("This file is larger than the 20 MB that the server accepts.")
     expect(visit.page.locator("#classify")).to_be_disabled()
     visit.context.close()
+
+
+@pytest.mark.parametrize("classes", [1, 2, 1000])
+def test_a_model_of_any_number_of_classes(browser: Browser, tmp_path: Path, classes: int) -> None:
+    tiny_bundle_of.make(tmp_path / "model", classes)
+    app = create_app(Settings(), BundleClassifier.open(tmp_path / "model", "onnxruntime", "fp32", 1))
+    with make_server("127.0.0.1", 0, app, threaded=True) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.locator(".sample").first.click()
+        expect(page.locator("#labels li")).to_have_count(min(3, classes))
+        expect(page.locator("#labels li").first).to_contain_text("red")
+        page.close()
+        server.shutdown()
 
 
 def test_the_documentation_is_readable(browser: Browser, server: Server) -> None:

@@ -6,6 +6,7 @@ happened, with the value, and what to do) and `request_id`; never HTML, never a 
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from tests.conftest import FakeClassifier, coloured, encode, multipart, photo
 from tests.service.serve.http.conftest import MakeClient
 
 PICTURE = coloured((255, 0, 0))
+SPOILT = PICTURE.translate(None, b"\r\n\0")
 FORMATS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
 
 
@@ -68,7 +70,10 @@ CASES: dict[str, tuple[Callable[[FlaskClient], TestResponse], int, str, str, str
     "a picture as a text field": (
         lambda c: c.post("/predict", **form(file="@a.png")),
         *(400, "missing-file", "The form holds no picture"),
-        "The form has no file part named file (or image). It has: file.",
+        (
+            "The part named file has no file name, so its 6 bytes are text, not a picture. Send the file itself, not "
+            "its name and not base64; with curl, -F file=@PICTURE."
+        ),
     ),
     "an empty form": (
         lambda c: c.post("/predict", data=b"--x--\r\n", content_type="multipart/form-data; boundary=x"),
@@ -88,10 +93,17 @@ CASES: dict[str, tuple[Callable[[FlaskClient], TestResponse], int, str, str, str
     "a form with a huge text field": (
         lambda c: post_form(c, ("file", None, b"x" * 600_000)),
         *(400, "malformed-body", "The body cannot be read"),
-        (
-            "The form has too many parts, or a text field of more than 500,000 bytes. Send the picture as a part "
-            "with a file name."
-        ),
+        "The text field 'file' has more than 500000 bytes. Send a picture as a part with a file name.",
+    ),
+    "a form with too many parts": (
+        lambda c: post_form(c, *[("note", None, b"x")] * 65),
+        *(400, "malformed-body", "The body cannot be read"),
+        "The form has more than 64 parts. Send less at once.",
+    ),
+    "a form with a huge file name": (
+        lambda c: post_form(c, ("file", "\\a" * 10_000, PICTURE)),
+        *(400, "malformed-body", "The body cannot be read"),
+        "A part of the form has a head of 20056 bytes. Give it a shorter file name.",
     ),
     "too many files": (
         lambda c: c.post("/predict", **form(file=[(io.BytesIO(PICTURE), "a.png")] * 17)),
@@ -159,6 +171,23 @@ CASES: dict[str, tuple[Callable[[FlaskClient], TestResponse], int, str, str, str
             "as application/octet-stream, or a multipart/form-data form with a part named file."
         ),
     ),
+    "a picture that curl's -d has spoilt": (
+        lambda c: c.post("/predict", data=SPOILT, content_type="application/x-www-form-urlencoded"),
+        *(415, "unsupported-media-type", "The request is not a picture"),
+        (
+            f"These {len(SPOILT)} bytes came as the text of a form (application/x-www-form-urlencoded) and are no "
+            "picture, or no longer one: curl's -d and --data leave bytes out. Use --data-binary @PICTURE or -F "
+            "file=@PICTURE."
+        ),
+    ),
+    "a compressed body": (
+        lambda c: c.post("/predict", data=gzip.compress(PICTURE), headers={"Content-Encoding": "GZIP"}),
+        *(415, "unsupported-encoding", "The body is compressed"),
+        (
+            "The body has the Content-Encoding 'GZIP'. Send the picture as it is, without that header: it is "
+            "compressed already."
+        ),
+    ),
     "no picture": (
         lambda c: c.post("/predict", data=b"hello"),
         *(415, "unsupported-format", "The picture is in no supported format"),
@@ -195,6 +224,15 @@ def test_a_chunked_body_is_cut_at_the_limit(make_client: MakeClient) -> None:
     )
     detail = "The request is larger than the 1000 bytes that are accepted. Send less at once."
     assert_problem(answer, 413, "too-many-bytes", "The request is too large", detail)
+
+
+def test_a_compressed_body_is_told_what_is_taken(client: FlaskClient) -> None:
+    for coding, status in {"br": 415, "gzip, identity": 415, "identity": 200, "": 200}.items():
+        answer = client.post("/predict", data=PICTURE, headers={"Content-Encoding": coding})
+        assert (answer.status_code, answer.headers.get("Accept-Encoding")) == (
+            status,
+            "identity" if status == 415 else None,
+        )
 
 
 def test_the_method_that_is_allowed_is_in_the_header(client: FlaskClient) -> None:

@@ -19,7 +19,8 @@ SIMPLE = b"POST /predict?top_k=1 HTTP/1.1\r\nHost: x\r\nX-Request-ID: same\r\nCo
 
 @pytest.fixture
 def app() -> Flask:
-    return create_app(Settings(threads=1, queue_size=0), FakeClassifier())
+    settings = Settings(threads=1, queue_size=0, base_path="/base.path", cors_origins="https://app.example.com")
+    return create_app(settings, FakeClassifier())
 
 
 @contextlib.contextmanager
@@ -43,11 +44,16 @@ def refused(app: Flask, first_bytes: bytes) -> tuple[bytes, int]:
     return answer
 
 
-def test_it_says_what_the_route_would_say(app: Flask) -> None:
+@pytest.mark.parametrize("path", [b"/predict", b"/base.path/predict"])
+@pytest.mark.parametrize("origin", ["", "https://app.example.com", "https://stranger.example"])
+def test_it_says_what_the_route_would_say(app: Flask, path: bytes, origin: str) -> None:
     """The same status, body and headers, but for those that the server adds to every answer."""
+    simple = SIMPLE.replace(b"/predict", path).replace(b"X-Req", b"Origin: %b\r\nX-Req" % origin.encode())
     with full(app):
-        answer, request_bytes = refused(app, SIMPLE)
-        routed = app.test_client().post("/predict", data=b"hello", headers={"X-Request-ID": "same"})
+        answer, request_bytes = refused(app, simple)
+        routed = app.test_client().post(
+            path.decode(), data=b"hello", headers={"X-Request-ID": "same", "Origin": origin}
+        )
     head, _, body = answer.partition(b"\r\n\r\n")
     line, *fields = head.decode().split("\r\n")
     headers = dict(field.split(": ", 1) for field in fields)
@@ -56,7 +62,7 @@ def test_it_says_what_the_route_would_say(app: Flask) -> None:
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", headers.pop("Date"))
     assert headers.pop("Connection") == "keep-alive"
     assert headers == dict(routed.headers)
-    assert request_bytes == len(SIMPLE) + 3  # of the five bytes in the body, two have come
+    assert request_bytes == len(simple) + 3  # of the five bytes in the body, two have come
     metrics = app.test_client().get("/metrics").text
     assert 'classifier_refused_total{reason="overloaded"} 2.0' in metrics
     assert 'classifier_requests_total{route="/predict",status="429"} 2.0' in metrics
@@ -79,6 +85,7 @@ LEFT_TO_THE_SERVER = {
     "the head has not come whole": SIMPLE[:60],
     "nothing has come": b"",
     "no prediction": b"GET /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "another path": b"POST /base-path/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     "another address": b"POST /predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     "an old version": b"POST /predict HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     "no length": b"POST /predict HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -80,9 +80,9 @@ def test_pictures_are_classified_over_http(server: Server, green: bytes, jpeg: b
     body, content_type = multipart(("file", "a.png", green), ("image", "b.jpg", jpeg), ("file", "c.txt", b"hello"))
     answer = server.request("POST", "/predict?lang=zh", body, {"Content-Type": content_type})
     results = answer.json()["results"]
-    assert [result["filename"] for result in results] == ["a.png", "c.txt", "b.jpg"]
+    assert [result["filename"] for result in results] == ["a.png", "b.jpg", "c.txt"]
     assert results[0]["predictions"][0]["label"] == "绿"
-    assert results[1]["error"]["status"] == 415
+    assert results[2]["error"]["status"] == 415
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"])
