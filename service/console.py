@@ -24,8 +24,11 @@ def fail(code: int, message: str) -> NoReturn:
 
 @contextlib.contextmanager
 def model_errors() -> Iterator[None]:
-    """End the command with EXIT_MODEL where the block raises a ServiceError."""
+    """End the command with EXIT_MODEL where the block raises a ServiceError, or the system refuses a file."""
     try:
         yield
     except ServiceError as error:
         fail(EXIT_MODEL, str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        fail(EXIT_MODEL, f"{place}{error.strerror or error}")

@@ -341,7 +341,7 @@ def test_a_folder_that_is_no_bundle_is_never_overwritten(tmp_path: Path) -> None
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(pictures.PicturesError, match="holds 3 pictures that can be read, at least 20 are needed"):
-        pictures.from_folder(own_pictures(tmp_path, 3), Geometry())
+        pictures.from_folder(own_pictures(tmp_path, 3), Geometry(), QuietReporter())
 
 
 def test_default_pictures_for_judging_are_of_other_photographs() -> None:
