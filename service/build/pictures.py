@@ -43,6 +43,7 @@ _JUDGING_PHOTOS = (
 _SAMPLE_PHOTOS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
 _MIN_FOLDER = 20
 _SAMPLE_SIDE = 512
+_NAMED = 3  # files that are left out
 
 Batch = npt.NDArray[np.uint8]  # [N, H, W, 3]
 
@@ -97,7 +98,8 @@ def from_folder(folder: Path, geometry: images.Geometry, report: Reporter) -> Pi
         if len(readable) == CALIBRATION_COUNT + JUDGING_COUNT:
             break
     if skipped:
-        report.say(f"Leaving out {len(skipped)} of {len(files)} files in {folder}, first {skipped[0]}")
+        shown = "; ".join(sorted(skipped)[:_NAMED]) + ("; ..." if len(skipped) > _NAMED else "")
+        report.say(f"Leaving out {len(skipped)} of {len(files)} files in {folder}: {shown}")
     if len(readable) < _MIN_FOLDER:
         raise PicturesError(
             f"{folder} holds {len(readable)} pictures that can be read, at least {_MIN_FOLDER} are needed, better 600"

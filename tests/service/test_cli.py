@@ -123,6 +123,28 @@ class TestErrors:
         result = run("serve", MODEL_DIR=tiny_bundle.path, ENGINE="torch")
         assert_error(result, 3, "holds no torchscript network", "--torchscript")
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                "--weights own.pth --mean 123.675 116.28 103.53",
+                "123.675 116.28 103.53: expected three numbers for pixels",
+            ),
+            ("--weights own.pth --std 0 1 1", "0 1 1: expected three numbers"),
+            ("--weights own.pth --std nan 1 1", "nan 1 1: expected three numbers"),
+            ("--mean 0.5 0.5 0.5", "--mean belongs to a checkpoint of your own; --weights official brings"),
+            ("--weights auto --labels names.txt", "--labels belongs to a checkpoint of your own"),
+        ],
+    )
+    def test_a_build_that_could_not_mean_what_it_says(self, arguments: str, message: str) -> None:
+        result = run("build", *arguments.split())
+        assert result.returncode == 2
+        assert message in " ".join(result.stderr.split())
+
+    def test_a_place_that_cannot_be_written(self, tiny_bundle: Bundle) -> None:
+        result = run("pack", tiny_bundle.path, "/dev/null/bundle")
+        assert_error(result, 3, "/dev/null/bundle", "Not a directory")
+
     @pytest.mark.parametrize("arguments", [["classify"], ["build", "--arch", "vgg"], ["nonsense"], ["serve", "x"]])
     def test_wrong_usage(self, arguments: list[str]) -> None:
         result = run(*arguments)
