@@ -65,7 +65,7 @@ def _build(options: Options, report: Reporter) -> bundle.Bundle:
         network = PixelNetwork(trained.network, **normalization).eval()
         pictures = _pictures(trained, geometry, options.calibration, report)
         _try(network, pictures, options.weights)
-        room.check(network, folder)
+        room.check(network, folder, options.output)
 
         networks = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
         report.say(f"Exporting {options.architecture} for pictures of {geometry.crop} x {geometry.crop}")

@@ -141,6 +141,6 @@ def _globals(file: Path) -> list[str]:
 
 
 def listed(names: Collection[str], most: int = 3) -> str:
-    """Return the first names, and how many more there are."""
-    shown = list(names)[:most]
+    """Return the first names, fit for a terminal, and how many more there are."""
+    shown = ["".join(c if c.isprintable() else "?" for c in name[:80]) for name in list(names)[:most]]
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -15,12 +15,16 @@ from service.errors import BuildError
 _BUNDLE, _TEMPORARY = 3.5, 4.5
 
 
-def check(network: nn.Module, folder: Path) -> None:
-    """Raise BuildError where the bundle's folder or the temporary one has no room for what a build writes."""
+def check(network: nn.Module, folder: Path, target: Path) -> None:
+    """Raise BuildError where there is no room for a build in `folder`, in `target` and for temporary files."""
     size_bytes = 4 * sum(value.numel() for value in network.state_dict().values())
-    needs = {folder: _BUNDLE * size_bytes, Path(tempfile.gettempdir()): _TEMPORARY * size_bytes}
-    for place, needed_bytes in needs.items():
-        free_bytes = shutil.disk_usage(place).free
+    needs = {place.stat().st_dev: (place, _BUNDLE) for place in (folder, target) if place.exists()}
+    temporary = Path(tempfile.gettempdir())
+    device = temporary.stat().st_dev
+    place, times = needs.get(device, (temporary, 0.0))
+    needs[device] = (place, times + _TEMPORARY)
+    for place, times in needs.values():
+        free_bytes, needed_bytes = shutil.disk_usage(place).free, times * size_bytes
         if free_bytes < needed_bytes:
             raise BuildError(
                 f"{place} has {free_bytes / 1e6:.0f} MB left, a build writes {needed_bytes / 1e6:.0f} MB there: make "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import enum
+import functools
 import io
 import pathlib
 import pickle
@@ -32,10 +33,14 @@ State = dict[str, Tensor]
 CLASSES = 4
 
 
+@functools.cache
+def shapes_of(architecture: str) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        return {name: value.shape for name, value in make(architecture, CLASSES).state_dict().items()}
+
+
 def state_of(architecture: str = "resnet18", offset: float = 1.0) -> State:
     """A state dictionary of the right names and shapes in a file of kilobytes: each tensor is one number, repeated."""
-    with torch.device("meta"):
-        shapes = {name: value.shape for name, value in make(architecture, CLASSES).state_dict().items()}
     return OrderedDict(
         (
             name,
@@ -43,7 +48,7 @@ def state_of(architecture: str = "resnet18", offset: float = 1.0) -> State:
             if name.endswith("num_batches_tracked")
             else torch.full((1,), offset + index / 512).expand(shape),  # exact in half precision
         )
-        for index, (name, shape) in enumerate(shapes.items())
+        for index, (name, shape) in enumerate(shapes_of(architecture).items())
     )
 
 
@@ -312,6 +317,7 @@ REFUSED: list[tuple[Callable[[State], Any], str]] = [
     (lambda _: {"stem.weight": torch.ones(1)}, "nowhere a layer1.0.conv1.weight, but stem.weight"),
     (lambda _: {"state_dict": {"stem.weight": torch.ones(1)}}, "but stem.weight"),
     (lambda _: {"epoch": 3}, "but epoch"),
+    (lambda _: {"\x1b[1mred": torch.ones(1)}, r"but \?\[1mred"),
     (lambda _: {}, "but a dict"),
     (lambda _: [torch.ones(1)], "but a list"),
     (lambda _: None, "but a NoneType"),
