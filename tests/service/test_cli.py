@@ -65,6 +65,14 @@ class TestClassify:
         assert answers[2]["error"]["detail"] == "No such file or directory"
         assert result.stderr == ""
 
+    def test_no_engine_prepares_to_report_to_its_maker(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
+        """ONNX Runtime would keep an identity and a queue of events in the cache."""
+        file = tiny_bundle.path / "samples" / "green.png"
+        homes = {"HOME": tmp_path, "XDG_CACHE_HOME": tmp_path}
+        result = run("classify", file, MODEL_DIR=tiny_bundle.path, ENGINE="onnxruntime", **homes)
+        assert result.returncode == 0, result.stderr
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_progress_bar_on_a_terminal(self, tiny_bundle: Bundle) -> None:
         """On standard error only: standard output can be redirected."""
         files = sorted((tiny_bundle.path / "samples").iterdir())
