@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from service.build import digits, export, gate, labels, room, samples, weights
+from service.build import digits, disk_space, export, gate, labels, samples, weights
 from service.build.atomic_folder import replacing
 from service.build.download import Unreachable
 from service.build.networks import PixelNetwork
@@ -65,7 +65,7 @@ def _build(options: Options, report: Reporter) -> bundle.Bundle:
         network = PixelNetwork(trained.network, **normalization).eval()
         pictures = _pictures(trained, geometry, options.calibration, report)
         _try(network, pictures, options.weights)
-        room.check(network, folder, options.output)
+        disk_space.check(network, folder, options.output)
 
         networks = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
         report.say(f"Exporting {options.architecture} for pictures of {geometry.crop} x {geometry.crop}")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from service.build import builder as building
-from service.build import pictures, room
+from service.build import disk_space, pictures
 from service.build.builder import build
 from service.build.digits import SIZE, last_planes_alone, steps, train
 from service.build.digits import load as load_digits
@@ -419,7 +419,7 @@ def test_parameters_that_overflow_are_refused_before_the_export(tmp_path: Path) 
 def test_a_disk_without_room_is_said_before_the_export(tmp_path: Path) -> None:
     large = torch.nn.Linear(10**6, 10**9, device="meta")
     with pytest.raises(BuildError, match=r"has [0-9]+ MB left, a build writes [0-9]+ MB there"):
-        room.check(large, tmp_path, tmp_path / "bundle")
+        disk_space.check(large, tmp_path, tmp_path / "bundle")
 
 
 def test_default_pictures_for_judging_are_of_other_photographs() -> None:
