@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ def _settings() -> Settings:
 
 def main() -> None:
     """Run the command line; an interruption ends it without a trace."""
+    # ONNX Runtime's wheels send events to their maker, from its import on (docs/decisions.md).
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         cli.main(prog_name="python -m service", standalone_mode=False)
     except click.ClickException as error:

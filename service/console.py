@@ -24,7 +24,7 @@ def fail(code: int, message: str) -> NoReturn:
 
 @contextlib.contextmanager
 def model_errors() -> Iterator[None]:
-    """End the command with EXIT_MODEL where the block raises a ServiceError, or finds no room for a thread."""
+    """End the command with EXIT_MODEL for a ServiceError, a file that the system refuses, or no room for a thread."""
     try:
         yield
     except ServiceError as error:
@@ -37,3 +37,6 @@ def model_errors() -> Iterator[None]:
             "no thread can be started: raise the limit of processes (ulimit -u, systemd's TasksMax, a container's "
             "--pids-limit), or have less run here",
         )
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        fail(EXIT_MODEL, f"{place}{error.strerror or error}")

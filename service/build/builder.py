@@ -10,12 +10,13 @@ import platform
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from service.build import digits, export, gate, samples, weights
+from service.build import digits, disk_space, export, gate, labels, samples, weights
 from service.build.atomic_folder import replacing
 from service.build.download import Unreachable
 from service.build.networks import PixelNetwork
@@ -46,7 +47,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
     except Unreachable as error:
         report.say(
             f"\nThe official weights cannot be had: {error}. Going on with a small stand-in that knows handwritten "
-            "digits 0-9 and nothing else; the page, /version and the log will say so. When the network is back: "
+            "digits 0-9 and nothing else; the page, /version and the log will say so. When that is mended: "
             "make run MODEL_WEIGHTS=official\n"
         )
         return _build(replace(options, weights="digits", architecture="resnet18"), report)
@@ -54,12 +55,18 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
 
 def _build(options: Options, report: Reporter) -> bundle.Bundle:
     torch.set_num_threads(available_cpus())
-    trained = _weights(options, report)
-    geometry = _geometry(trained, options.input_size)
-    network = PixelNetwork(trained.network).eval()
-    pictures = _pictures(trained, geometry, options.calibration)
-
     with replacing(options.output) as folder:
+        trained = _weights(options, report)
+        geometry = _geometry(trained, options)
+        normalization: dict[str, Any] = {
+            "mean": options.mean or bundle.IMAGENET_MEAN,
+            "std": options.std or bundle.IMAGENET_STD,
+        }
+        network = PixelNetwork(trained.network, **normalization).eval()
+        pictures = _pictures(trained, geometry, options.calibration, report)
+        _try(network, pictures, options.weights)
+        disk_space.check(network, folder, options.output)
+
         networks = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
         report.say(f"Exporting {options.architecture} for pictures of {geometry.crop} x {geometry.crop}")
         export.to_onnx(network, geometry.crop, folder / networks["fp32"])
@@ -83,6 +90,7 @@ def _build(options: Options, report: Reporter) -> bundle.Bundle:
             networks=networks,
             default_precision="int8" if gate.passed(agreement, report) else "fp32",
             samples=samples.record(folder, pictures, geometry, network, int8),
+            **normalization,
             accuracy=accuracy,
             agreement=agreement,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
@@ -109,19 +117,33 @@ def _weights(options: Options, report: Reporter) -> weights.Trained:
             return weights.trained_digits(lambda _loss: step(1), data)
     if options.weights == "untrained":
         return weights.untrained(options.architecture)
-    return weights.from_file(Path(options.weights), options.architecture, options.labels)
+    own = weights.from_file(Path(options.weights), options.architecture, options.labels)
+    for line in (own.remark, labels.summary(own.labels)):
+        if line:
+            report.say(line)
+    return own
 
 
-def _geometry(trained: weights.Trained, input_size: int | None) -> images.Geometry:
-    """Keep the preset's ratio of resize to crop (256 : 224) where another input size is asked for."""
-    if input_size is None:
-        return images.Geometry(trained.resize, trained.crop)
-    return images.Geometry(round(input_size * trained.resize / trained.crop), input_size)
+def _geometry(trained: weights.Trained, options: Options) -> images.Geometry:
+    """Keep the preset's ratio of resize to crop (256 : 224) where only the input size is given."""
+    crop = options.input_size or trained.crop
+    resize = options.resize or round(crop * trained.resize / trained.crop)
+    if resize < crop:
+        raise BuildError(f"--resize {resize} is less than the {crop} pixels that are cut out of it (--input-size)")
+    return images.Geometry(resize, crop)
 
 
-def _pictures(trained: weights.Trained, geometry: images.Geometry, folder: Path | None) -> PictureSet:
+def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:
+    """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances."""
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pictures.calibration[:2]))
+    if not logits.isfinite().all():
+        raise BuildError(f"{name} answers a picture with numbers that are not finite: its training has diverged")
+
+
+def _pictures(trained: weights.Trained, geometry: images.Geometry, folder: Path | None, report: Reporter) -> PictureSet:
     if folder is not None:
-        return from_folder(folder, geometry)
+        return from_folder(folder, geometry, report)
     data = trained.digits
     if data is None:
         return from_scikit_image(geometry)

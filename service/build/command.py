@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from service.build.options import ARCHITECTURES, Options, reusable
+from service.build.options import ARCHITECTURES, NAMED, Options, reusable
 from service.build.reporter import Step
 from service.console import EXIT_MODEL, fail, model_errors
+from service.model.bundle import Channels
 
 
 class ClickReporter:
@@ -34,6 +35,17 @@ class ClickReporter:
             yield step
 
 
+def _fractions(context: click.Context, parameter: click.Parameter, value: Channels | None) -> Channels | None:
+    if value and not all(0 < number <= 1 or (number == 0 and parameter.name == "mean") for number in value):
+        raise click.BadParameter(
+            f"{' '.join(f'{number:g}' for number in value)}: expected three numbers for pixels from 0 to 1; divide "
+            "those for pixels from 0 to 255 by 255.",
+            context,
+            parameter,
+        )
+    return value
+
+
 @click.command()
 @click.option(
     "--weights",
@@ -48,6 +60,27 @@ class ClickReporter:
 @click.option(
     "--input-size", type=click.IntRange(32, 1024), help="Side of the input in pixels. [default: the weights']"
 )
+@click.option(
+    "--resize",
+    type=click.IntRange(32, 4096),
+    help="What the short side is scaled to, bilinearly, before the input is cut out. [default: 256 for 224, in ratio]",
+)
+@click.option(
+    "--mean",
+    nargs=3,
+    type=float,
+    callback=_fractions,
+    metavar="R G B",
+    help="What your checkpoint's training subtracted from pixels of 0 to 1. [default: ImageNet's, 0.485 0.456 0.406]",
+)
+@click.option(
+    "--std",
+    nargs=3,
+    type=float,
+    callback=_fractions,
+    metavar="R G B",
+    help="What it divided them by. [default: ImageNet's, 0.229 0.224 0.225]",
+)
 @click.option("--torchscript", is_flag=True, help="Also write network.ts, for ENGINE=torch.")
 @click.option(
     "--calibration",
@@ -57,7 +90,7 @@ class ClickReporter:
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    help="Your classes' names, one a line (a tab before Chinese).",
+    help="Your classes' names, one a line (a tab before Chinese), or JSON.",
 )
 @click.option("--reuse", is_flag=True, help="Keep a bundle that is there already and was built from the same weights.")
 def build(
@@ -65,17 +98,28 @@ def build(
     arch: str,
     output: Path | None,
     input_size: int | None,
+    resize: int | None,
+    mean: Channels | None,
+    std: Channels | None,
     torchscript: bool,
     calibration: Path | None,
     labels: Path | None,
     reuse: bool,
 ) -> None:
     """Build a model bundle: weights, ONNX in FP32 and INT8, accuracy gate, samples."""
+    for option, value in (("--mean", mean), ("--std", std), ("--labels", labels)):
+        if value and weights in NAMED:
+            raise click.UsageError(
+                f"{option} belongs to a checkpoint of your own; --weights {weights} brings what it needs."
+            )
     options = Options(
         output=output or Path("models") / arch,
         weights=weights,
         architecture=arch,
         input_size=input_size,
+        resize=resize,
+        mean=mean,
+        std=std,
         torchscript=torchscript,
         calibration=calibration,
         labels=labels,

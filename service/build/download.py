@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +21,7 @@ Progress = Callable[[int, int | None], None]  # (bytes that arrived just now, to
 
 
 class Unreachable(ServiceError):
-    """The file cannot be fetched from here."""
+    """The file cannot be fetched from here, or not be kept."""
 
 
 class Corrupt(ServiceError):
@@ -40,13 +41,19 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
         progress: told of every piece that arrives.
 
     Raises:
-        Unreachable: no connection, or it broke off several times; says what to do.
+        Unreachable: no connection, or it broke off several times, or no place to write; says what to do.
         Corrupt: the size or the hash differs; the file is removed.
     """
-    if target.exists():
-        _verify(target, url, digest, size_bytes)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if target.exists():
+            _verify(target, url, digest, size_bytes)
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise Unreachable(
+            f"{url} cannot be kept in {target.parent}: {error.strerror}. Choose a folder with TORCH_HOME"
+        ) from None
     part = target.with_name(target.name + ".part")
     for attempt in range(1, _ATTEMPTS + 1):
         before = part.stat().st_size if part.exists() else 0

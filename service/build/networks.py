@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from service.build.vision import torchvision
-
-# Of ImageNet's training set, for RGB scaled to 0..1; torchvision's presets hold the same values.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from service.model.bundle import IMAGENET_MEAN, IMAGENET_STD, Channels
 
 
 def make(architecture: str, classes: int) -> nn.Module:
@@ -24,20 +21,21 @@ def make(architecture: str, classes: int) -> nn.Module:
 class PixelNetwork(nn.Module):
     """A ResNet that takes uint8 pixels: [N, H, W, 3] RGB in, float32 [N, classes] logits out.
 
-    The conversion, ImageNet's mean and standard deviation, and the change of layout become part of the graph, where an
-    engine fuses them with the first convolution; a server that hands over bytes cannot get them wrong.
+    The conversion, the mean and standard deviation that pixels from 0 to 1 were normalised with in training, and the
+    change of layout become part of the graph, where an engine fuses them with the first convolution; a server that
+    hands over bytes cannot get them wrong.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> None:
         super().__init__()
         names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
         self.features = nn.Sequential(*(getattr(network, name) for name in names))
         self.fc = network.get_submodule("fc")
-        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)))
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See the class."""

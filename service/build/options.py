@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.build import labels
 from service.errors import ServiceError
 from service.model import bundle
 
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50")
 AUTO = "auto"  # the official weights or, where they cannot be reached, digits
+NAMED = ("official", "digits", "untrained", AUTO)  # whatever else `weights` says is a file
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Options:
         weights: official, digits, untrained, auto, or the path of a checkpoint.
         architecture: one of ARCHITECTURES.
         input_size: side of the input in pixels; None for the weights' own.
+        resize: what the short side is scaled to before `input_size` is cut out; None for the weights' own ratio.
+        mean, std: what a checkpoint's pictures were normalised with when it was trained; None for ImageNet's.
         torchscript: also write the network that ENGINE=torch runs.
         calibration: a folder of pictures to quantise and judge by; None for the packages' photographs.
         labels: a file with a checkpoint's labels.
@@ -30,22 +34,44 @@ class Options:
     weights: str = "official"
     architecture: str = "resnet18"
     input_size: int | None = None
+    resize: int | None = None
+    mean: bundle.Channels | None = None
+    std: bundle.Channels | None = None
     torchscript: bool = False
     calibration: Path | None = None
     labels: Path | None = None
 
 
 def reusable(options: Options) -> bundle.Bundle | None:
-    """Return the bundle that is there where it is sound and made from the weights that are asked for."""
+    """Return the bundle that is there where it is sound and what would be built."""
     try:
         there = bundle.read(options.output)
+        fits = _same_weights(options, there.manifest) and _same_options(options, there)
     except ServiceError:
         return None
-    weights = there.manifest.weights
+    return there if fits else None
+
+
+def _same_weights(options: Options, manifest: bundle.Manifest) -> bool:
+    weights = manifest.weights
     accepted = ("official", "digits") if options.weights == AUTO else (options.weights,)
-    if weights.name in accepted and (there.manifest.architecture == options.architecture or weights.name == "digits"):
-        return there
+    if weights.name in accepted:
+        return manifest.architecture == options.architecture or weights.name == "digits"
     file = Path(options.weights)
-    if weights.name == "custom" and file.is_file() and bundle.sha256(file) == weights.sha256:
-        return there
-    return None
+    return weights.name == "custom" and file.is_file() and bundle.sha256(file) == weights.sha256
+
+
+def _same_options(options: Options, there: bundle.Bundle) -> bool:
+    """Return whether the bundle is what the given options ask for; those that are not given accept any."""
+    manifest = there.manifest
+    given = (
+        (options.input_size, manifest.crop),
+        (options.resize, manifest.resize),
+        (options.mean, manifest.mean),
+        (options.std, manifest.std),
+    )
+    return (
+        all(wanted in (None, found) for wanted, found in given)
+        and (not options.torchscript or "torchscript" in manifest.networks)
+        and (not options.labels or there.labels == labels.from_file(options.labels, manifest.classes))
+    )

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.errors import Problem, ServiceError
+from service.build.reporter import Reporter
+from service.errors import EmptyBody, Problem, ServiceError, UnsupportedFormat
 from service.model import images
 from service.model.limits import Limits
 
@@ -41,6 +42,8 @@ _JUDGING_PHOTOS = (
 )
 _SAMPLE_PHOTOS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
 _MIN_FOLDER = 20
+_SAMPLE_SIDE = 512
+_NAMED = 3  # files that are left out
 
 Batch = npt.NDArray[np.uint8]  # [N, H, W, 3]
 
@@ -70,7 +73,7 @@ def from_scikit_image(geometry: images.Geometry) -> PictureSet:
     )
 
 
-def from_folder(folder: Path, geometry: images.Geometry) -> PictureSet:
+def from_folder(folder: Path, geometry: images.Geometry, report: Reporter) -> PictureSet:
     """Read a person's own pictures: a seeded half calibrates, the other half judges.
 
     Raises:
@@ -80,14 +83,23 @@ def from_folder(folder: Path, geometry: images.Geometry) -> PictureSet:
         raise PicturesError(f"{folder} is no folder; --calibration takes a folder of pictures")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     np.random.default_rng(_SEED).shuffle(files)
-    readable: list[tuple[Path, images.Pixels]] = []
+    readable: list[tuple[bytes, images.Pixels]] = []
+    skipped = []
     for file in files:
         try:
-            readable.append((file, images.load(file.read_bytes(), geometry, Limits())))
-        except Problem:
+            data = file.read_bytes()
+            readable.append((data, images.load(data, geometry, Limits())))
+        except (UnsupportedFormat, EmptyBody):
             continue  # a folder also holds other files
+        except OSError as error:
+            skipped.append(f"{file.name}: {error.strerror}")
+        except Problem as problem:
+            skipped.append(f"{file.name}: {problem.detail}")
         if len(readable) == CALIBRATION_COUNT + JUDGING_COUNT:
             break
+    if skipped:
+        shown = "; ".join(sorted(skipped)[:_NAMED]) + ("; ..." if len(skipped) > _NAMED else "")
+        report.say(f"Leaving out {len(skipped)} of {len(files)} files in {folder}: {shown}")
     if len(readable) < _MIN_FOLDER:
         raise PicturesError(
             f"{folder} holds {len(readable)} pictures that can be read, at least {_MIN_FOLDER} are needed, better 600"
@@ -98,10 +110,15 @@ def from_folder(folder: Path, geometry: images.Geometry) -> PictureSet:
         judging=np.stack([pixels for _, pixels in readable[half:]]),
         source=f"{len(readable)} pictures of {folder.name}",
         samples=[
-            (f"{number}.jpg", _jpeg(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")))
-            for number, (file, _) in enumerate(readable[half : half + 4], 1)
+            (f"{number}.jpg", _sample(data, geometry)) for number, (data, _) in enumerate(readable[half : half + 4], 1)
         ],
     )
+
+
+def _sample(data: bytes, geometry: images.Geometry) -> bytes:
+    """Return a picture's central square as the service decodes it: upright, over white, in 8 bits."""
+    side = max(geometry.resize, _SAMPLE_SIDE)
+    return _jpeg(Image.fromarray(images.load(data, images.Geometry(side, side), Limits())))
 
 
 def photograph(name: str) -> Image.Image:
@@ -132,7 +149,7 @@ def _crops(names: tuple[str, ...], count: int, size: int) -> Batch:
 
 
 def _jpeg(picture: Image.Image) -> bytes:
-    picture.thumbnail((512, 512))
+    picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from service.build import digits, labels
+from service.build import checkpoint, checkpoint_file, digits, labels
 from service.build.download import Progress, fetch
 from service.build.networks import fingerprint, make
 from service.build.vision import torchvision
-from service.errors import ServiceError
 from service.model import bundle
 from service.model.bundle import Label
 
-NAMES = ("official", "digits", "untrained")
 IMAGENET_CLASSES = 1000
 
 # A file's name carries the first 8 digits of its SHA-256. Where the whole is known it is checked: of the file that
@@ -29,10 +25,6 @@ _FULL_DIGESTS = {
     "resnet18-f37072fd.pth": ("f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 46_830_571),
 }
 _SEED = 0
-
-
-class CheckpointError(ServiceError):
-    """A checkpoint cannot be used; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,7 @@ class Trained:
     resize: int
     crop: int
     digits: digits.Digits | None = None  # the digits' own pictures, where it was trained on them
+    remark: str = ""  # what a person should know of how they were found
 
 
 def official(architecture: str, progress: Progress | None = None) -> Trained:
@@ -57,7 +50,7 @@ def official(architecture: str, progress: Progress | None = None) -> Trained:
     entry = _official_entry(architecture)
     file = fetch_official(entry.url, progress)
     network = make(architecture, IMAGENET_CLASSES)
-    network.load_state_dict(_read_state(file))
+    network.load_state_dict(checkpoint_file.read(file))
     preset = entry.transforms()
     info = bundle.Weights(
         name="official",
@@ -112,46 +105,18 @@ def untrained(architecture: str) -> Trained:
 
 
 def from_file(file: Path, architecture: str, labels_file: Path | None = None) -> Trained:
-    """Load a person's own checkpoint: a state dictionary, or a dictionary that holds one as `state_dict` or `model`.
+    """Load a person's own checkpoint.
 
     Raises:
-        CheckpointError: the file is missing, holds code instead of tensors, or does not fit the architecture.
+        service.build.checkpoint_file.CheckpointError: it cannot be read, or holds no network of this architecture.
         service.build.labels.LabelsError: the labels do not fit.
     """
-    state = _read_state(file)
-    try:
-        classes = len(state["fc.bias"])
-        network = make(architecture, classes)
-        network.load_state_dict(state)
-    except KeyError:
-        raise CheckpointError(f"{file} holds no fc.bias: it is no checkpoint of a torchvision ResNet") from None
-    except (RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{file} does not fit {architecture}: {reason}. Choose another with --arch") from None
+    loaded = checkpoint.load(file, architecture)
     info = bundle.Weights(
         name="custom",
         source=file.name,
         sha256=bundle.sha256(file),
         trained_on=f"Your own checkpoint, {file.name}.",
     )
-    names = labels.from_file(labels_file, classes) if labels_file else labels.numbered(classes)
-    return Trained(network, info, names, 256, 224)
-
-
-def _read_state(file: Path) -> dict[str, Tensor]:
-    try:
-        # weights_only: a checkpoint is a pickle, and a pickle may run anything when it is read.
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} does not exist; --weights takes {', '.join(NAMES)} or a file") from None
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{file} is no checkpoint of plain tensors: {reason}") from None
-    if isinstance(loaded, dict):
-        for key in ("state_dict", "model"):
-            if isinstance(loaded.get(key), dict):
-                loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{file} holds a {type(loaded).__name__}, expected a state dictionary of tensors")
-    # DistributedDataParallel and torch.compile put their names before those of the network.
-    return {key.removeprefix("_orig_mod.").removeprefix("module."): value for key, value in loaded.items()}
+    names = labels.from_file(labels_file, loaded.classes) if labels_file else labels.numbered(loaded.classes)
+    return Trained(loaded.network, info, names, 256, 224, remark=loaded.remark)

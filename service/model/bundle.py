@@ -36,6 +36,12 @@ SAMPLES = "samples"
 REMEDY = "Build the bundle again: python -m service build"
 
 
+Channels = tuple[float, float, float]  # of red, green and blue
+
+# Of ImageNet's training set, for pixels from 0 to 1; torchvision's presets hold the same values.
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
+
 # In which classes have names and the page has texts, each as it calls itself.
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -76,6 +82,8 @@ class Weights:
 class Manifest:
     """What a bundle holds; `accuracy` and `agreement` are fractions from 0 to 1, with what they were measured on.
 
+    `mean` and `std`, by which pictures are normalised, are part of the networks, and here to be read.
+
     `tolerance` is by precision how far a probability may lie from the one recorded of a sample, as a fraction of the
     sample's highest recorded one.
     """
@@ -88,6 +96,8 @@ class Manifest:
     networks: dict[str, str]
     default_precision: str
     samples: list[Sample]
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
     accuracy: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: dict(TOLERANCE))
@@ -107,7 +117,8 @@ class Manifest:
             )
             for item in document["samples"]
         ]
-        return cls(**{**document, "weights": Weights(**document["weights"]), "samples": samples})
+        channels: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std") if key in document}
+        return cls(**{**document, **channels, "weights": Weights(**document["weights"]), "samples": samples})
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,14 @@ class TestClassify:
         assert answers[2]["error"]["detail"] == "No such file or directory"
         assert result.stderr == ""
 
+    def test_no_engine_prepares_to_report_to_its_maker(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
+        """ONNX Runtime would keep an identity and a queue of events in the cache."""
+        file = tiny_bundle.path / "samples" / "green.png"
+        homes = {"HOME": tmp_path, "XDG_CACHE_HOME": tmp_path}
+        result = run("classify", file, MODEL_DIR=tiny_bundle.path, ENGINE="onnxruntime", **homes)
+        assert result.returncode == 0, result.stderr
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_progress_bar_on_a_terminal(self, tiny_bundle: Bundle) -> None:
         """On standard error only: standard output can be redirected."""
         files = sorted((tiny_bundle.path / "samples").iterdir())
@@ -122,6 +130,28 @@ class TestErrors:
     def test_a_network_that_was_not_built(self, tiny_bundle: Bundle) -> None:
         result = run("serve", MODEL_DIR=tiny_bundle.path, ENGINE="torch")
         assert_error(result, 3, "holds no torchscript network", "--torchscript")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                "--weights own.pth --mean 123.675 116.28 103.53",
+                "123.675 116.28 103.53: expected three numbers for pixels",
+            ),
+            ("--weights own.pth --std 0 1 1", "0 1 1: expected three numbers"),
+            ("--weights own.pth --std nan 1 1", "nan 1 1: expected three numbers"),
+            ("--mean 0.5 0.5 0.5", "--mean belongs to a checkpoint of your own; --weights official brings"),
+            ("--weights auto --labels names.txt", "--labels belongs to a checkpoint of your own"),
+        ],
+    )
+    def test_a_build_that_could_not_mean_what_it_says(self, arguments: str, message: str) -> None:
+        result = run("build", *arguments.split())
+        assert result.returncode == 2
+        assert message in " ".join(result.stderr.split())
+
+    def test_a_place_that_cannot_be_written(self, tiny_bundle: Bundle) -> None:
+        result = run("pack", tiny_bundle.path, "/dev/null/bundle")
+        assert_error(result, 3, "/dev/null/bundle", "Not a directory")
 
     @pytest.mark.parametrize("arguments", [["classify"], ["build", "--arch", "vgg"], ["nonsense"], ["serve", "x"]])
     def test_wrong_usage(self, arguments: list[str]) -> None:

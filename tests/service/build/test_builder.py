@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
-from service.build import pictures
+from service.build import disk_space, pictures
 from service.build.builder import build
 from service.build.digits import SIZE, last_planes_alone, steps, train
 from service.build.digits import load as load_digits
@@ -26,7 +27,8 @@ from service.model import engines
 from service.model.bundle import Bundle
 from service.model.engines.ncnn import NcnnEngine
 from service.model.engines.openvino import OpenVINOEngine
-from service.model.images import Geometry
+from service.model.images import Geometry, load
+from service.model.limits import Limits
 from tests.conftest import REPOSITORY, UNTRAINED_PICTURES, QuietReporter, encode, photo
 
 pytestmark = pytest.mark.slow
@@ -255,6 +257,7 @@ def test_ones_own_network_classes_size_and_pictures(tmp_path: Path) -> None:
     """Another architecture, five classes, 64 pixels, calibrated on a folder: everything comes from the bundle."""
     architecture = "resnet50"
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\t戊\n", "utf-8")
+    report = QuietReporter()
     options = Options(
         output=tmp_path / "bundle",
         weights=str(own_checkpoint(tmp_path, architecture)),
@@ -262,10 +265,15 @@ def test_ones_own_network_classes_size_and_pictures(tmp_path: Path) -> None:
         input_size=64,
         calibration=own_pictures(tmp_path, 24),
         labels=tmp_path / "labels.txt",
+        resize=80,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.25, 0.25, 0.5),
     )
-    made = build(options, QuietReporter())
+    made = build(options, report)  # whose answers, in every form, are compared with PyTorch's
     manifest = made.manifest
-    assert (manifest.architecture, manifest.classes, manifest.crop, manifest.resize) == (architecture, 5, 64, 73)
+    assert (manifest.architecture, manifest.classes, manifest.crop, manifest.resize) == (architecture, 5, 64, 80)
+    assert (manifest.mean, manifest.std) == ((0.5, 0.4, 0.3), (0.25, 0.25, 0.5))
+    assert "5 classes: 0 = a, 1 = b, 2 = c, ..." in report.said
     assert made.labels[4].zh == "戊"
     assert manifest.agreement is not None
     assert (manifest.agreement["calibration_pictures"], manifest.agreement["pictures"]) == (12, 12)
@@ -304,6 +312,7 @@ def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch,
         ({"weights": "missing.pth"}, "missing.pth does not exist"),
         ({"weights": "digits", "architecture": "resnet50"}, "trains a resnet18, not a resnet50"),
         ({"calibration": Path("no-such-folder")}, "no-such-folder is no folder"),
+        ({"resize": 200}, "--resize 200 is less than the 224 pixels"),
     ],
 )
 def test_what_cannot_be_built_leaves_nothing_behind(change: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -342,7 +351,76 @@ def test_a_folder_that_is_no_bundle_is_never_overwritten(tmp_path: Path) -> None
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(pictures.PicturesError, match="holds 3 pictures that can be read, at least 20 are needed"):
-        pictures.from_folder(own_pictures(tmp_path, 3), Geometry())
+        pictures.from_folder(own_pictures(tmp_path, 3), Geometry(), QuietReporter())
+
+
+_KINDS = {
+    "upright": lambda picture: encode(picture, exif=turned(6)),
+    "over white": lambda picture: encode(cut_out(picture), "PNG"),
+    "16 bits": lambda picture: encode(Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257), "PNG"),
+    "small": lambda picture: encode(picture.resize((40, 30))),
+}
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def cut_out(picture: Image.Image) -> Image.Image:
+    mask = Image.new("L", picture.size)
+    mask.paste(255, (20, 20, picture.width - 40, picture.height - 40))
+    picture.putalpha(mask)
+    return picture
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_samples_look_as_the_service_sees_the_originals(kind: str, tmp_path: Path) -> None:
+    originals = [_KINDS[kind](photo().crop((index, index, 300 + index, 200 + index))) for index in range(20)]
+    for index, data in enumerate(originals):
+        (tmp_path / str(index)).write_bytes(data)
+    geometry = Geometry(73, 64)
+    seen = [load(data, geometry, Limits()).astype(float) for data in originals]
+    for _, sample in pictures.from_folder(tmp_path, geometry, QuietReporter()).samples:
+        found = load(sample, geometry, Limits())
+        assert min(np.abs(found - one).mean() for one in seen) < 3
+
+
+def test_files_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> None:
+    folder = own_pictures(tmp_path, 20)
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (folder / "dangling.jpg").symlink_to("nowhere")
+    report = QuietReporter()
+    pictures.from_folder(folder, Geometry(36, 32), report)
+    assert report.said == []
+    (folder / "broken.jpg").symlink_to("/proc/self/mem")  # not even root can read it
+    (folder / "half.jpg").write_bytes((folder / "1.jpg").read_bytes()[:300])
+    pictures.from_folder(folder, Geometry(36, 32), report)
+    (said,) = report.said
+    assert said.startswith(f"Leaving out 2 of 24 files in {folder}: ")
+    assert "broken.jpg: Input/output error" in said
+    assert "half.jpg: The picture of 300 bytes" in said
+
+
+def test_parameters_that_overflow_are_refused_before_the_export(tmp_path: Path) -> None:
+    state = torch.load(own_checkpoint(tmp_path))
+    state = {name: value * 1e19 if value.ndim == 4 else value for name, value in state.items()}
+    torch.save(state, tmp_path / "own.pth")
+    options = Options(
+        output=tmp_path / "bundle",
+        weights=str(tmp_path / "own.pth"),
+        input_size=32,
+        calibration=own_pictures(tmp_path, 20),
+    )
+    with pytest.raises(BuildError, match="numbers that are not finite"):
+        build(options, QuietReporter())
+
+
+def test_a_disk_without_room_is_said_before_the_export(tmp_path: Path) -> None:
+    large = torch.nn.Linear(10**6, 10**9, device="meta")
+    with pytest.raises(BuildError, match=r"has [0-9]+ MB left, a build writes [0-9]+ MB there"):
+        disk_space.check(large, tmp_path, tmp_path / "bundle")
 
 
 def test_default_pictures_for_judging_are_of_other_photographs() -> None:

@@ -55,6 +55,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.parametrize("place", ["file/checkpoints", "file/a/checkpoints"])
+def test_a_cache_that_cannot_be_written_is_told_in_a_sentence(place: str, tmp_path: Path) -> None:
+    """Before anything is fetched; as Unreachable, so that `auto` goes on with digits."""
+    (tmp_path / "file").touch()
+    with pytest.raises(Unreachable, match=r"cannot be kept in .*: Not a directory\. Choose a folder with TORCH_HOME"):
+        fetch("http://127.0.0.1:9/weights.pth", tmp_path / place / "weights.pth", DIGEST)
+
+
 @pytest.fixture
 def source() -> Iterator[Source]:
     with answering(Source()) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,32 @@ def test_a_checkpoint_is_known_by_its_content(there: Bundle, tmp_path: Path) -> 
     assert reusable(Options(output=there.path, weights=str(file)))
     file.write_bytes(b"others")
     assert reusable(Options(output=there.path, weights=str(file))) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"input_size": tiny_bundle.SIZE, "resize": tiny_bundle.SIZE, "mean": bundle.IMAGENET_MEAN}, True),
+        ({"input_size": 64}, False),
+        ({"resize": 64}, False),
+        ({"mean": (0.5, 0.5, 0.5)}, False),
+        ({"std": (0.5, 0.5, 0.5)}, False),
+        ({"torchscript": True}, False),
+    ],
+)
+def test_what_is_asked_for_is_what_is_kept(change: dict[str, Any], kept: bool, there: Bundle) -> None:
+    with_weights(there, "official")
+    assert (reusable(Options(output=there.path, **change)) is not None) is kept
+
+
+def test_other_names_are_another_bundle(there: Bundle, tmp_path: Path) -> None:
+    with_weights(there, "official")
+    names = tmp_path / "labels.txt"
+    names.write_text("\n".join(f"{label.en}\t{label.zh}" for label in there.labels), "utf-8")
+    assert reusable(Options(output=there.path, labels=names))
+    names.write_text("\n".join(f"animal {label.en}" for label in there.labels))
+    assert reusable(Options(output=there.path, labels=names)) is None
+    assert reusable(Options(output=there.path, labels=tmp_path / "none.txt")) is None
 
 
 def test_what_is_missing_or_damaged_is_built_again(there: Bundle, tmp_path: Path) -> None:

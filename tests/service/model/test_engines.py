@@ -38,7 +38,7 @@ def expected(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     import torch
 
     from service.build import weights
-    from service.build.networks import IMAGENET_MEAN, IMAGENET_STD
+    from service.model.bundle import IMAGENET_MEAN, IMAGENET_STD
 
     network = weights.untrained("resnet18").network
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))

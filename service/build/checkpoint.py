@@ -1,0 +1,141 @@
+"""Where in a file of weights a ResNet is: under any keys, behind any prefix, with a head of any name.
+
+It is found by the names that torchvision gives its parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from service.build import resnet
+from service.build.checkpoint_file import SAVE, CheckpointError, listed, read
+from service.build.resnet import FEATURES, State
+
+_ANCHOR = "layer1.0.conv1.weight"  # every ResNet has it, whatever its stem and its head
+_AVERAGED = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with a file's parameters; `remark` says which, where the file held several."""
+
+    network: nn.Module
+    classes: int
+    remark: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a file a ResNet was found: behind `prefix` in the mapping that `keys` lead to."""
+
+    keys: tuple[str, ...]
+    prefix: str
+    tensors: State  # of that mapping, without those of other networks in it
+
+    def __str__(self) -> str:
+        return ".".join([*self.keys, self.prefix]).rstrip(".") or "(no key)"
+
+    @property
+    def features(self) -> State:
+        """Return the parameters before the head, under torchvision's names."""
+        found = {
+            name.removeprefix(self.prefix): value for name, value in self.tensors.items() if self._is_feature(name)
+        }
+        return {name: value for name, value in found.items() if not name.endswith("num_batches_tracked")}
+
+    @property
+    def layers(self) -> dict[str, State]:
+        """Return what comes after them: by name each layer's tensors."""
+        modules: dict[str, State] = defaultdict(dict)
+        for name, value in self.tensors.items():
+            if not self._is_feature(name):
+                module, _, leaf = name.removeprefix(self.prefix).rpartition(".")
+                modules[module][leaf] = value
+        # Losses and metrics, which trainers keep here too, have a weight alone, of one dimension.
+        return {
+            name: leaves
+            for name, leaves in modules.items()
+            if "weight" in leaves and (leaves["weight"].ndim > 1 or "bias" in leaves)
+        }
+
+    def _is_feature(self, name: str) -> bool:
+        return name.startswith(tuple(self.prefix + part for part in FEATURES))
+
+
+def load(file: Path, architecture: str) -> Checkpoint:
+    """Read a file of weights and make the network of it.
+
+    Raises:
+        CheckpointError: it is missing, no checkpoint, or holds no network of this kind.
+    """
+    content = read(file)
+    place, remark = _choose(file, list(_places(content)), content)
+    made = resnet.network(file, place.features, place.layers, architecture)
+    return Checkpoint(made, made.get_submodule("fc").get_parameter("bias").numel(), remark)
+
+
+def _states(content: object) -> Iterator[tuple[tuple[str, ...], State]]:
+    """Find what holds tensors by name, in nested mappings and sequences, and the keys that lead there."""
+    waiting: list[tuple[tuple[str, ...], object]] = [((), content)]
+    seen: set[int] = set()  # a pickle may hold itself
+    while waiting:
+        keys, thing = waiting.pop(0)
+        if not isinstance(thing, Mapping | list | tuple) or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        items = list(thing.items() if isinstance(thing, Mapping) else enumerate(thing))
+        if found := {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}:
+            yield keys, found
+        waiting.extend(((*keys, str(name)), value) for name, value in items)
+
+
+def _places(content: object) -> Iterator[_Place]:
+    """Find every ResNet."""
+    for keys, tensors in _states(content):
+        prefixes = [name.removesuffix(_ANCHOR) for name in tensors if f".{name}".endswith(f".{_ANCHOR}")]
+        owners = {
+            name: max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default=None)
+            for name in tensors
+        }
+        for prefix in prefixes:
+            own = {name: value for name, value in tensors.items() if owners[name] in (prefix, None)}
+            yield _Place(keys, prefix, own)
+
+
+def _choose(file: Path, places: list[_Place], content: object) -> tuple[_Place, str]:
+    """Return the one network that is meant, and a remark where there were several."""
+    # One network may be there under two names; the one with a head of its own is whole.
+    places = sorted(places, key=lambda place: place.prefix + "fc.weight" not in place.tensors)
+    distinct = list({place.tensors[place.prefix + _ANCHOR].data_ptr(): place for place in reversed(places)}.values())
+    averaged = [place for place in distinct if _AVERAGED.search(str(place))]
+    if len(distinct) == 1:
+        return distinct[0], ""
+    if len(averaged) == 1:
+        # As timm does: whoever keeps an average of the parameters judges the network by it.
+        others = listed([str(place) for place in distinct if place is not averaged[0]])
+        taken = listed([str(averaged[0])])
+        return averaged[0], f"{file.name}: taking the averaged parameters, {taken}, rather than {others}"
+    if distinct:
+        raise CheckpointError(
+            f"{file} holds {len(distinct)} networks: {listed([str(place) for place in distinct])}. Save the one "
+            f"that is meant, alone: {SAVE}"
+        )
+    if isinstance(content, Mapping) and any(
+        "_modules" in getattr(x, "__dict__", {}) for x in (content, *content.values())
+    ):
+        raise CheckpointError(
+            f"{file} holds a whole model, which is code; save its parameters alone where it was trained: "
+            f'torch.save(torch.load("{file.name}", weights_only=False).state_dict(), "weights.pth")'
+        )
+    _, tensors = next(_states(content), ((), {}))
+    names = [str(name) for name in tensors or (content if isinstance(content, Mapping) else ())]
+    raise CheckpointError(
+        f"{file} holds no parameters of a torchvision ResNet: nowhere a {_ANCHOR}, but "
+        f"{listed(names) or 'a ' + type(content).__name__}"
+    )
