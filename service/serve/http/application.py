@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from service.model.classifier import Classifier
-from service.model.images import configure_warnings
+from service.model.images import configure_pillow
 from service.serve.http import context, health, page, predict, problems, request_log
 from service.serve.http.bodies import InMemoryRequest
 from service.serve.server import hooks
@@ -26,7 +26,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         SettingError: the environment holds a setting that cannot be used.
     """
     settings = settings or current()
-    configure_warnings()
+    configure_pillow()
     app = Flask(__name__)
     app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
