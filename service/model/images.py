@@ -166,22 +166,31 @@ def _open(
             wanted = int(_SCALED_DECODE_MARGIN * geometry.resize)
             if (drafted := image.draft(image.mode, (wanted, wanted))) is not None:
                 scale = drafted[1][2] / width
-            image.decodermaxblock = len(
-                file
-            )  # one call into the decoder, so the GIL is taken back once, not per 64 KiB
-        # A progressive JPEG holds the coefficients of the whole picture, whatever size it is decoded at.
-        held = width * height if image.info.get("progressive") else image.size[0] * image.size[1]
+            # One call into the decoder, so that the GIL is taken back once, not after every 64 KiB.
+            image.decodermaxblock = len(file)
+        whole = image.format == "JPEG" and jpeg.holds_all_pixels(file)
+        held = width * height if whole else image.size[0] * image.size[1]
         if held > limits.max_decoded_pixels:
             raise TooManyPixels(
                 _too_many(width, height, "MAX_DECODED_PIXELS", limits.max_decoded_pixels)
                 + " Baseline JPEGs may be larger than other formats."
             )
         with _budget.hold(held):
+            drawn = image.tile[0][1] if image.format == "GIF" else None
             image.load()
             # AVIF's orientation is no metadata; Pillow gives it as Exif.
             orientation = metadata.orientation(image.info.get("exif", exif))
-            pixels = _cut(image, orientation, scale, (width, height), geometry)
+            pixels = _cut(_on_screen(image, drawn), orientation, scale, (width, height), geometry)
             return pixels, _checksum(image) if compare else None
+
+
+def _on_screen(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> Image.Image:
+    """Make what the first frame of a GIF leaves out of its screen transparent; Pillow makes it the first colour."""
+    if drawn is None or drawn == (0, 0, *image.size):
+        return image
+    screen = Image.new("RGBA", image.size)
+    screen.paste(image.crop(drawn).convert("RGBA"), drawn)
+    return screen
 
 
 def _checksum(image: Image.Image) -> int:

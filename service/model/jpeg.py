@@ -8,15 +8,17 @@ from collections.abc import Iterator
 START, END = b"\xff\xd8", b"\xff\xd9"
 _APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN = 0xDA
-_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_PROGRESSIVE = 0xC2
+_FRAMES = (0xC0, 0xC1, _PROGRESSIVE)  # the first two: baseline, extended
 _STANDALONE = {0x00, 0x01, *range(0xD0, 0xD9)}  # without a length: escaped data, restart markers, another start
 
 # Between a scan's marker and the next one: its data, in which FF is followed by 0 or is a restart marker.
 _AFTER_DATA = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
-# Data that no encoder would write, without FF, which would make a marker. It begins with 1; at an end marker decoders
-# go on with zeros.
-_NOISE = bytes((89 * i * i + 179 * i + 0xB5) % 255 for i in range(64))
+# Data that no encoder would write, without FF, which would make a marker. Decoders read zeros at the end marker; these
+# begin otherwise, in two ways: one could mean by chance what the zeros mean.
+_NOISES = tuple(bytes((89 * i * i + 179 * i + first) % 255 for i in range(64)) for first in (0b10110101, 0b01001011))
 
 
 def strip(data: bytes) -> tuple[bytes, bytes]:
@@ -27,7 +29,7 @@ def strip(data: bytes) -> tuple[bytes, bytes]:
         if marker == _SCAN or end > len(data):
             break
         body = view[start + 4 : end]
-        if marker == _APP1 and not exif and body[:6] == b"Exif\0\0":
+        if marker == _APP1 and not exif and bytes(body[:6]) == b"Exif\0\0":
             exif = bytes(body[6:])
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT) or _tells_colours(marker, body):
             kept.append(view[start:end])
@@ -38,8 +40,8 @@ def strip(data: bytes) -> tuple[bytes, bytes]:
 def _tells_colours(marker: int, body: memoryview) -> bool:
     """Tell whether libjpeg takes the colour space from this segment: YCbCr, or what Adobe wrote."""
     if marker == _APP0:
-        return len(body) >= 14 and body[:5] == b"JFIF\0"
-    return marker == _APP14 and len(body) >= 12 and body[:5] == b"Adobe"
+        return len(body) >= 14 and bytes(body[:5]) == b"JFIF\0"
+    return marker == _APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe"
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -60,19 +62,36 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
+def holds_all_pixels(data: bytes) -> bool:
+    """Tell whether a decoder must hold the coefficients of the whole picture, whatever size it is decoded at.
+
+    It must where a pixel's components come in several scans: in progressive files, and in others that keep them apart.
+    """
+    components = 0
+    for marker, start, _ in _segments(data):
+        if marker == _PROGRESSIVE:
+            return True
+        if marker in _FRAMES:
+            components = data[start + 9]
+        elif marker == _SCAN:
+            return data[start + 4] < components
+    return False
+
+
 def with_end(data: bytes) -> tuple[bytes, ...]:
-    """Return the file as it is where it has its end marker, and otherwise two files with one.
+    """Return the file as it is where it has its end marker, and otherwise three files with one.
 
     Some cameras leave the marker out; every pixel is there. In a file that was cut off pixels are missing, and decoders
-    fill in grey. These two files give the same pixels only where no pixel is made from what follows the data.
+    fill in grey. These files give the same pixels only where no pixel is made from what follows the data.
     """
     scans = [start for marker, start, _ in _segments(data) if marker == _SCAN]
-    if not scans or data.rfind(END, scans[0]) >= 0:
-        return (data,)
-    if not _has_all_scans(data, scans[0]):
+    if not scans or data.rfind(END, scans[0]) >= 0 or not _has_all_scans(data, scans[0]):
         return (data,)
     data = data.rstrip(b"\xff")  # half an end marker, or a byte whose other half is missing
-    return data + END, data + _NOISE + END
+    # Cut off before a restart marker, a decoder waits for that and skips the rest.
+    restarts = _RESTART.findall(data, data.rfind(bytes((0xFF, _SCAN))))
+    restart = bytes((0xFF, 0xD0 + (restarts[-1][1] - 0xD0 + 1) % 8 if restarts else 0xD0))
+    return data + END, *(data + noise + restart + noise + END for noise in _NOISES)
 
 
 def _has_all_scans(data: bytes, first: int) -> bool:

@@ -58,21 +58,18 @@ def orientation(exif: bytes) -> int:
 def _strip_png(data: bytes) -> tuple[bytes, bytes]:
     kept: list[bytes | memoryview] = [PNG_SIGNATURE]
     header = exif = b""
-    transparency_counts = True
+    seen: set[bytes] = set()
     for kind, body, chunk in _png_chunks(data):
-        if kind == b"IHDR":
-            header = bytes(body)
-        elif kind == b"IDAT":
-            transparency_counts = False
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            header = header or bytes(body)
             kept.append(chunk)
         elif zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
             continue
         elif kind == b"eXIf":
             exif = exif or bytes(body)
-        elif kind == b"tRNS" and transparency_counts and (sound := _transparency(header, bytes(body))):
-            kept.append(_png_chunk(b"tRNS", sound))
-            transparency_counts = False
+        elif kind == b"tRNS" and seen.isdisjoint((b"tRNS", b"IDAT")):
+            kept.append(_transparency(header, bytes(body), b"PLTE" in seen))
+        seen.add(kind)
     return b"".join(kept), exif
 
 
@@ -92,25 +89,26 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", len(body), kind) + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
 
-def _transparency(header: bytes, body: bytes) -> bytes:
-    """Return what a tRNS chunk has to say for Pillow to see it; empty where it is wrong.
+def _transparency(header: bytes, body: bytes, has_palette: bool) -> bytes:
+    """Return a tRNS chunk as Pillow understands it, or nothing where it is wrong.
 
-    Pillow compares the transparent colour with samples that it has brought to 8 bits, except 16-bit grey.
+    Pillow compares the transparent colour with samples that it has brought to 8 bits, except 16-bit grey. Of 16-bit RGB
+    the upper bytes alone can be compared so.
     """
     if len(header) < 13:
         return b""
     depth, colour_type = header[8:10]
+    samples = {0: 1, 2: 3}.get(colour_type, 0)  # grey, RGB
     if colour_type == 3:  # a palette: alpha values
-        return body if len(body) <= 256 else b""
-    samples = {0: 1, 2: 3}.get(colour_type)  # grey, RGB
-    if samples is None or len(body) != 2 * samples:
+        return _png_chunk(b"tRNS", body[:256]) if body and has_palette else b""
+    if not samples or len(body) < 2 * samples:
         return b""
-    colour = [value & (1 << depth) - 1 for value in struct.unpack(f">{samples}H", body)]
+    colour = [value & (1 << depth) - 1 for value in struct.unpack_from(f">{samples}H", body)]
     if colour_type == 2 and depth == 16:
         colour = [value >> 8 for value in colour]
     elif depth in (2, 4):
         colour = [value * 255 // ((1 << depth) - 1) for value in colour]
-    return struct.pack(f">{samples}H", *colour)
+    return _png_chunk(b"tRNS", struct.pack(f">{samples}H", *colour))
 
 
 def _strip_webp(data: bytes) -> tuple[bytes, bytes]:

@@ -15,14 +15,17 @@ _SHOW = """async sizes => {
   let place = 0;
   return Promise.all(sizes.map(async size => {
     const image = new Image();
+    const loaded = new Promise(done => { image.onload = () => done(true); image.onerror = () => done(false); });
     image.src = URL.createObjectURL(new Blob([all.slice(place, place += size)]));
-    if (!await new Promise(done => { image.onload = () => done(true); image.onerror = () => done(false); })) return null;
+    if (!await loaded) return null;
     const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), context = canvas.getContext("2d");
     context.fillStyle = "white";
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(image, 0, 0);
-    const bytes = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
-    return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
+    const reader = new FileReader(), read = new Promise(done => { reader.onload = done; });
+    reader.readAsDataURL(await canvas.convertToBlob());
+    await read;
+    return reader.result.split(",")[1];
   }));
 }"""
 
