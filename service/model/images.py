@@ -39,6 +39,7 @@ Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
 _PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, BmpImagePlugin, AvifImagePlugin)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 FORMATS_TEXT = "JPEG, PNG, WebP, GIF, BMP or AVIF"
+MIME_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/avif")
 
 # What a file of each format begins with: tells "damaged" from "something else" where Pillow cannot open it.
 _SIGNATURES = re.compile(rb"\xff\xd8|\x89PNG|RIFF....WEBP|GIF8|BM|....ftyp(avi[fs]|.{4,60}avi[fs])", re.DOTALL)
@@ -68,8 +69,8 @@ _ORIENTATIONS = {
     8: (True, True, False),
 }
 
-# All pictures in decoding together hold no more than this: two of the largest, or 250 of the usual 500x375. One number
-# for any machine, as the container's memory is (container/run.flags).
+# All pictures in decoding together hold no more than this: two of the largest by default, or 250 of the usual 500x375.
+# One number for any machine, as the container's memory is (container/run.flags). A larger one is decoded alone.
 DECODING_PIXELS = 50_000_000
 BYTES_PER_PIXEL = 16  # at most, while it is decoded: WebP; others 4 to 9
 _budget = PixelBudget(DECODING_PIXELS)
@@ -143,8 +144,8 @@ def _too_many(width: int, height: int, setting: str, limit: int) -> str:
 
 def _load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
     file, exif = metadata.strip(data)
-    files = jpeg.with_end(file) if file.startswith(jpeg.START) else (file,)
-    decoded = [_open(each, exif, geometry, limits, compare=len(files) > 1) for each in files]
+    ends = jpeg.endings(file) if file.startswith(jpeg.START) else (b"",)
+    decoded = [_open(file + end, exif, geometry, limits, compare=len(ends) > 1) for end in ends]
     if len({checksum for _, checksum in decoded}) > 1:
         raise DamagedPicture(_damaged(len(data), "it is cut off, pixels are missing"))
     return decoded[0][0]

@@ -78,20 +78,21 @@ def holds_all_pixels(data: bytes) -> bool:
     return False
 
 
-def with_end(data: bytes) -> tuple[bytes, ...]:
-    """Return the file as it is where it has its end marker, and otherwise three files with one.
+def endings(data: bytes) -> tuple[bytes, ...]:
+    """Return what a file is to be decoded with: nothing where it has its end marker, and otherwise each of three ends.
 
     Some cameras leave the marker out; every pixel is there. In a file that was cut off pixels are missing, and decoders
-    fill in grey. These files give the same pixels only where no pixel is made from what follows the data.
+    fill in grey. With each of these ends the same pixels come out only where none is made from what follows the data.
     """
     scans = [start for marker, start, _ in _segments(data) if marker == _SCAN]
     if not scans or data.rfind(END, scans[0]) >= 0 or not _has_all_scans(data, scans[0]):
-        return (data,)
-    data = data.rstrip(b"\xff")  # half an end marker, or a byte whose other half is missing
+        return (b"",)
+    # Half an end marker, or data of which the other half is missing.
+    escape = b"\0" if data.endswith(b"\xff") else b""
     # Cut off before a restart marker, a decoder waits for that and skips the rest.
     restarts = _RESTART.findall(data, data.rfind(bytes((0xFF, _SCAN))))
     restart = bytes((0xFF, 0xD0 + (restarts[-1][1] - 0xD0 + 1) % 8 if restarts else 0xD0))
-    return data + END, *(data + noise + restart + noise + END for noise in _NOISES)
+    return END, *(escape + noise + restart + noise + END for noise in _NOISES)
 
 
 def _has_all_scans(data: bytes, first: int) -> bool:

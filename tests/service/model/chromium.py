@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import contextlib
+import http.server
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_HOST = "http://pictures.test/"
 _SHOW = """async sizes => {
   const all = await (await fetch("all")).arrayBuffer();
   let place = 0;
@@ -23,7 +25,7 @@ _SHOW = """async sizes => {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(image, 0, 0);
     const reader = new FileReader(), read = new Promise(done => { reader.onload = done; });
-    reader.readAsDataURL(await canvas.convertToBlob());
+    reader.readAsDataURL(await canvas.convertToBlob({type: "image/jpeg", quality: 1}));
     await read;
     return reader.result.split(",")[1];
   }));
@@ -31,13 +33,31 @@ _SHOW = """async sizes => {
 
 
 def show(browser: Browser, pictures: Sequence[bytes]) -> list[bytes | None]:
-    """Return what an <img> shows of each file, as a PNG file; None for an error."""
+    """Return what an <img> shows of each file, as a JPEG file; None for an error."""
     page = browser.new_page()
     try:
-        page.route(_HOST, lambda route: route.fulfill(body="", content_type="text/html"))
-        page.route(_HOST + "all", lambda route: route.fulfill(body=b"".join(pictures)))
-        page.goto(_HOST)
-        shown = page.evaluate(_SHOW, [len(picture) for picture in pictures])
+        with _serving({"/": b"", "/all": b"".join(pictures)}) as address:
+            page.goto(address)
+            shown = page.evaluate(_SHOW, [len(picture) for picture in pictures])
     finally:
         page.close()
     return [None if each is None else base64.b64decode(each) for each in shown]
+
+
+@contextlib.contextmanager
+def _serving(contents: dict[str, bytes]) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = contents.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Type", "text/html" if self.path == "/" else "application/octet-stream")
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

@@ -57,12 +57,12 @@ def test_of_exif_only_a_sound_orientation_counts(exif: bytes, orientation: int) 
 
 def line() -> Image.Image:
     """Draw what compresses to codes of one or two bits: what is missing there is easily made up by chance."""
-    drawing = Image.new("RGB", odd_pictures.SIZE, "white")
-    drawing.paste("black", (10, 0, 12, 64))
+    drawing = Image.new("RGB", (48, 32), "white")
+    drawing.paste("black", (10, 0, 12, 32))
     return drawing
 
 
-DRAWN = {"photograph": picture(), "line": line(), "grey": line().convert("L")}
+DRAWN = {"photograph": picture().resize((48, 32)), "line": line(), "grey": line().convert("L")}
 ENCODED: dict[str, dict[str, Any]] = {
     "baseline": {},
     "without subsampling": {"subsampling": 0},
