@@ -135,45 +135,49 @@ def _damaged(size: int, reason: str) -> str:
     return f"The picture of {size} bytes cannot be decoded: {reason}. Export it again, or send another."
 
 
-def _too_many(width: int, height: int, setting: str, limit: int) -> str:
-    return (
-        f"The picture has {width} x {height} pixels, more than the {limit} that are accepted ({setting}). "
-        "Send it smaller."
-    )
+def _too_many(width: int, height: int, limit: int) -> str:
+    return f"The picture has {width} x {height} pixels, more than the {limit} that are accepted. Send it smaller."
 
 
 def _load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
     file, exif = metadata.strip(data)
-    ends = jpeg.endings(file) if file.startswith(jpeg.START) else (b"",)
-    decoded = [_open(file + end, exif, geometry, limits, compare=len(ends) > 1) for end in ends]
+    if not data.startswith(jpeg.START):
+        return _open(file, None, exif, geometry, limits)[0]
+    ends = jpeg.endings(data)
+    decoded = [_open(file, data + end, exif, geometry, limits, compare=len(ends) > 1) for end in ends]
     if len({checksum for _, checksum in decoded}) > 1:
         raise DamagedPicture(_damaged(len(data), "it is cut off, pixels are missing"))
     return decoded[0][0]
 
 
 def _open(
-    file: bytes, exif: bytes, geometry: Geometry, limits: Limits, *, compare: bool = False
+    file: bytes, whole: bytes | None, exif: bytes, geometry: Geometry, limits: Limits, *, compare: bool = False
 ) -> tuple[Pixels, int | None]:
-    """Return what the network sees, and where asked for, a checksum of all decoded pixels."""
+    """Return what the network sees, and where asked for, a checksum of all decoded pixels.
+
+    Of a JPEG `file` is the head and `whole` what is decoded.
+    """
     with Image.open(io.BytesIO(file), formats=FORMATS) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise ValueError(f"its size is {width} x {height}")
         if width * height > limits.max_pixels:
-            raise TooManyPixels(_too_many(width, height, "MAX_PICTURE_PIXELS", limits.max_pixels))
+            raise TooManyPixels(_too_many(width, height, limits.max_pixels))
 
         scale = 1.0
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
+        held = width * height
+        if whole is not None:
             wanted = int(_SCALED_DECODE_MARGIN * geometry.resize)
             if (drafted := image.draft(image.mode, (wanted, wanted))) is not None:
                 scale = drafted[1][2] / width
+            image.fp = io.BytesIO(whole)
             # One call into the decoder, so that the GIL is taken back once, not after every 64 KiB.
-            image.decodermaxblock = len(file)
-        whole = image.format == "JPEG" and jpeg.holds_all_pixels(file)
-        held = width * height if whole else image.size[0] * image.size[1]
+            image.decodermaxblock = len(whole)
+            if not jpeg.holds_all_pixels(file):
+                held = image.size[0] * image.size[1]
         if held > limits.max_decoded_pixels:
             raise TooManyPixels(
-                _too_many(width, height, "MAX_DECODED_PIXELS", limits.max_decoded_pixels)
+                _too_many(width, height, limits.max_decoded_pixels)
                 + " Baseline JPEGs may be larger than other formats."
             )
         with _budget.hold(held):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 START, END = b"\xff\xd8", b"\xff\xd9"
 _APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN = 0xDA
-_PROGRESSIVE = 0xC2
-_FRAMES = (0xC0, 0xC1, _PROGRESSIVE)  # the first two: baseline, extended
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # without tables and a reserved one
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _STANDALONE = {0x00, 0x01, *range(0xD0, 0xD9)}  # without a length: escaped data, restart markers, another start
 
 # Between a scan's marker and the next one: its data, in which FF is followed by 0 or is a restart marker.
@@ -21,14 +21,19 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _NOISES = tuple(bytes((89 * i * i + 179 * i + first) % 255 for i in range(64)) for first in (0b10110101, 0b01001011))
 
 
-def strip(data: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG file without its metadata before the first scan, and its Exif block, empty where it has none."""
+def head(data: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG file's segments up to its first scan's data, without metadata, and its Exif block, if any.
+
+    Of a file without a scan all that follows is left in.
+    """
     kept: list[bytes | memoryview] = [START]
     exif, view, done = b"", memoryview(data), 2
     for marker, start, end in _segments(data):
-        if marker == _SCAN or end > len(data):
-            break
         body = view[start + 4 : end]
+        if marker == _SCAN:
+            return b"".join((*kept, view[start:end])), exif
+        if end > len(data):
+            break
         if marker == _APP1 and not exif and bytes(body[:6]) == b"Exif\0\0":
             exif = bytes(body[6:])
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT) or _tells_colours(marker, body):
@@ -69,7 +74,7 @@ def holds_all_pixels(data: bytes) -> bool:
     """
     components = 0
     for marker, start, _ in _segments(data):
-        if marker == _PROGRESSIVE:
+        if marker in _PROGRESSIVE:
             return True
         if marker in _FRAMES:
             components = data[start + 9]
