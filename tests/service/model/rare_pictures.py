@@ -70,6 +70,11 @@ def rare() -> dict[str, bytes]:
     return {
         **{f"PNG, transparency: {name}": data for name, data in _transparent().items()},
         "PNG, rotated": png(chunk(b"eXIf", ROTATED)),
+        "PNG, rotated after the pixels": png(after=chunk(b"eXIf", ROTATED)),
+        "PNG, gamma 1": png(
+            chunk(b"gAMA", struct.pack(">I", 100_000)),
+            chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+        ),
         "JPEG, rotated": jpeg(segment(0xE1, exif)),
         "JPEG, rotated by the first of two": jpeg(segment(0xE1, exif), segment(0xE1, exif.replace(b"\6", b"\3"))),
         "JPEG, rotated, but the orientation cut off": jpeg(segment(0xE1, exif[:34])),
