@@ -79,9 +79,9 @@ def classify(files: tuple[Path, ...], top_k: int, lang: str, as_json: bool) -> N
         from service.model.classifier import BundleClassifier
 
         classifier = BundleClassifier.open(settings.model_dir, settings.engine, settings.precision, settings.threads)
-    from service.model.images import configure_warnings, load
+    from service.model.images import configure_pillow, load
 
-    configure_warnings()
+    configure_pillow()
     failed = False
     hidden = as_json or len(files) < 2 or not sys.stderr.isatty()
     with click.progressbar(files, label="Classifying", file=sys.stderr, hidden=hidden) as bar:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from service import addresses
 from service.model.engines.table import ENGINES, PRECISIONS
-from service.model.limits import PILLOW_MAX_PIXELS, Limits
+from service.model.limits import MAX_PIXELS, Limits
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -143,12 +143,12 @@ class Settings:
     max_files: int = _setting(16, _integer(1, 1000), "Most pictures in one request.")
     max_picture_pixels: int = _setting(
         Limits.max_pixels,
-        _integer(1, PILLOW_MAX_PIXELS),
+        _integer(1, MAX_PIXELS),
         "Largest picture, width times height as its header says: bounds time.",
     )
     max_decoded_pixels: int = _setting(
         Limits.max_decoded_pixels,
-        _integer(1, PILLOW_MAX_PIXELS),
+        _integer(1, MAX_PIXELS),
         "Most pixels that decoding may hold at once: bounds memory. Large baseline JPEGs are decoded at a reduced "
         "scale and stay below.",
     )

@@ -10,7 +10,9 @@ antialiasing), done in one step: Pillow resamples only the part that survives th
 from __future__ import annotations
 
 import io
+import re
 import warnings
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,19 +29,28 @@ from PIL import (
 )
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
+from service.model import jpeg, metadata
 from service.model.limits import Limits
 from service.model.pixel_budget import PixelBudget
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
 
-# MPO is a JPEG that carries further pictures (phones write depth maps so); Pillow names it by itself on opening a JPEG.
 # The plugins are imported by name: at a format that is not loaded Pillow would load all of its forty.
 _PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, BmpImagePlugin, AvifImagePlugin)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 FORMATS_TEXT = "JPEG, PNG, WebP, GIF, BMP or AVIF"
+MIME_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/avif")
 
 # What a file of each format begins with: tells "damaged" from "something else" where Pillow cannot open it.
-_SIGNATURES = ((0, b"\xff\xd8"), (0, b"\x89PNG"), (8, b"WEBP"), (0, b"GIF8"), (0, b"BM"), (4, b"ftypavi"))
+_SIGNATURES = re.compile(rb"\xff\xd8|\x89PNG|RIFF....WEBP|GIF8|BM|....ftyp(avi[fs]|.{4,60}avi[fs])", re.DOTALL)
+# And what other files begin with that people send: the refusal names them.
+_OTHER_SIGNATURES = {
+    "HEIC": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "SVG": re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml.*?|<!--.*?|<!DOCTYPE svg.*?)?<svg", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "PDF": re.compile(rb"%PDF-"),
+}
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as the short side keeps this many times the resize target.
 # At 2.8 the crop differs by 0.1 to 0.6 grey levels from that of a full decode (43 wallpapers of 2 to 18 megapixels); at
@@ -57,19 +68,18 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, True, False),
 }
-_EXIF_ORIENTATION_TAG = 0x0112
 
-# All pictures in decoding together hold no more than this: two of the largest, or 250 of the usual 500x375. One number
-# for any machine, as the container's memory is (container/run.flags).
+# All pictures in decoding together hold no more than this: two of the largest by default, or 250 of the usual 500x375.
+# One number for any machine, as the container's memory is (container/run.flags). A larger one is decoded alone.
 DECODING_PIXELS = 50_000_000
 BYTES_PER_PIXEL = 16  # at most, while it is decoded: WebP; others 4 to 9
 _budget = PixelBudget(DECODING_PIXELS)
 
 
-def configure_warnings() -> None:
-    """Set the process's filters of warnings; called once by whoever reads strangers' pictures."""
-    # Up to twice Image.MAX_IMAGE_PIXELS Pillow only warns of a decompression bomb; here that is a refusal too.
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+def configure_pillow() -> None:
+    """Set what Pillow has one of for the whole process; called once by whoever reads strangers' pictures."""
+    # Its own limit would stand in the way of larger ones; those of `Limits` are checked before anything is decoded.
+    Image.MAX_IMAGE_PIXELS = None
     # Pillow warns of damaged metadata in pictures that it reads all the same; a client must not fill our log so.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
@@ -102,61 +112,117 @@ def load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
     if not data:
         raise EmptyBody(f"The picture has 0 bytes. Send a {FORMATS_TEXT} file.")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _load(image, len(data), geometry, limits)
+        return _load(data, geometry, limits)
     except Problem:
         raise
     except UnidentifiedImageError:
-        if any(data.startswith(signature, offset) for offset, signature in _SIGNATURES):
+        if _SIGNATURES.match(data):
             raise DamagedPicture(_damaged(len(data), "its header cannot be read")) from None
-        raise UnsupportedFormat(
-            f"These {len(data)} bytes are no picture that this service reads. Send a {FORMATS_TEXT} file."
-        ) from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise TooManyPixels(_too_many("far too many", limits.max_pixels)) from None
+        raise UnsupportedFormat(f"These {len(data)} bytes are {_what(data)}. Send a {FORMATS_TEXT} file.") from None
     except Exception as error:
         # Any exception at all: damaged files make Pillow's decoders raise OSError, SyntaxError, ValueError, IndexError,
         # KeyError, struct.error, OverflowError, MemoryError and more, and none of them may become a 500.
         raise DamagedPicture(_damaged(len(data), str(error) or type(error).__name__)) from None
 
 
+def _what(data: bytes) -> str:
+    head = data[:4096]
+    name = next((name for name, signature in _OTHER_SIGNATURES.items() if signature.match(head)), None)
+    return f"{name}, which this service does not read" if name else "no picture that this service reads"
+
+
 def _damaged(size: int, reason: str) -> str:
     return f"The picture of {size} bytes cannot be decoded: {reason}. Export it again, or send another."
 
 
-def _too_many(size: str, limit: int) -> str:
-    return f"The picture has {size} pixels, more than the {limit} that are accepted. Send it smaller."
+def _too_many(width: int, height: int, limit: int) -> str:
+    return f"The picture has {width} x {height} pixels, more than the {limit} that are accepted. Send it smaller."
 
 
-def _load(image: Image.Image, size_bytes: int, geometry: Geometry, limits: Limits) -> Pixels:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise DamagedPicture(_damaged(size_bytes, f"its size is {width} x {height}"))
-    if width * height > limits.max_pixels:
-        raise TooManyPixels(_too_many(f"{width} x {height}", limits.max_pixels))
-
-    scale = 1.0
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
-        wanted = int(_SCALED_DECODE_MARGIN * geometry.resize)
-        if (drafted := image.draft(image.mode, (wanted, wanted))) is not None:
-            scale = drafted[1][2] / width
-        image.decodermaxblock = size_bytes  # one call into the decoder, so the GIL is taken back once, not per 64 KiB
-    # A progressive JPEG holds the coefficients of the whole picture, whatever size it is decoded at.
-    held = width * height if image.info.get("progressive") else image.size[0] * image.size[1]
-    if held > limits.max_decoded_pixels:
-        raise TooManyPixels(
-            _too_many(f"{width} x {height}", limits.max_decoded_pixels)
-            + " Baseline JPEGs may be larger than other formats."
-        )
-    with _budget.hold(held):
-        return _decode(image, scale, (width, height), geometry)
+def _load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
+    if not data.startswith(jpeg.START):
+        file, exif = metadata.strip(data)
+        return _open(file, exif, geometry, limits)[0]
+    head = jpeg.head(data)
+    if head is None:
+        raise DamagedPicture(_damaged(len(data), "its header cannot be read"))
+    ends = jpeg.endings(data, head)
+    decoded = [
+        _open(head.segments, head.exif, geometry, limits, head=head, whole=data + end, compare=len(ends) > 1)
+        for end in ends
+    ]
+    if len({checksum for _, checksum in decoded}) > 1:
+        raise DamagedPicture(_damaged(len(data), "it is cut off, pixels are missing"))
+    return decoded[0][0]
 
 
-def _decode(image: Image.Image, scale: float, size: tuple[int, int], geometry: Geometry) -> Pixels:
-    """Decode and cut; `scale` is how much smaller than its `size` a JPEG is decoded."""
+def _open(
+    file: bytes,
+    exif: bytes,
+    geometry: Geometry,
+    limits: Limits,
+    *,
+    head: jpeg.Head | None = None,
+    whole: bytes = b"",
+    compare: bool = False,
+) -> tuple[Pixels, int | None]:
+    """Return what the network sees, and where asked for, a checksum of all decoded pixels.
+
+    Of a JPEG Pillow opens the head without metadata; its decoder gets the `whole` file, since it skips them by itself
+    and a copy would take a phone's picture 4 % longer.
+    """
+    with Image.open(io.BytesIO(file), formats=FORMATS) as image:
+        width, height = image.size
+        if width < 1 or height < 1:
+            raise ValueError(f"its size is {width} x {height}")
+        if width * height > limits.max_pixels:
+            raise TooManyPixels(_too_many(width, height, limits.max_pixels))
+
+        scale = 1.0
+        held = width * height
+        if head:
+            wanted = int(_SCALED_DECODE_MARGIN * geometry.resize)
+            if (drafted := image.draft(image.mode, (wanted, wanted))) is not None:
+                scale = drafted[1][2] / width
+            image.fp = io.BytesIO(whole)
+            # One call into the decoder, so that the GIL is taken back once, not after every 64 KiB.
+            image.decodermaxblock = len(whole)
+            if not jpeg.holds_all_pixels(head):
+                held = image.size[0] * image.size[1]
+        if held > limits.max_decoded_pixels:
+            raise TooManyPixels(
+                _too_many(width, height, limits.max_decoded_pixels)
+                + " Baseline JPEGs may be larger than other formats."
+            )
+        with _budget.hold(held):
+            drawn = image.tile[0][1] if image.format == "GIF" else None
+            image.load()
+            # AVIF's orientation is no metadata; Pillow gives it as Exif.
+            orientation = metadata.orientation(image.info.get("exif", exif))
+            pixels = _cut(_on_screen(image, drawn), orientation, scale, (width, height), geometry)
+            return pixels, _checksum(image) if compare else None
+
+
+def _on_screen(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> Image.Image:
+    """Make what the first frame of a GIF leaves out of its screen transparent; Pillow makes it the first colour."""
+    if drawn is None or drawn == (0, 0, *image.size):
+        return image
+    screen = Image.new("RGBA", image.size)
+    screen.paste(image.crop(drawn).convert("RGBA"), drawn)
+    return screen
+
+
+def _checksum(image: Image.Image) -> int:
+    checksum, strip = 0, 64  # rows: as bytes, a whole picture would take its memory twice
+    for top in range(0, image.height, strip):
+        checksum = zlib.crc32(image.crop((0, top, image.width, min(top + strip, image.height))).tobytes(), checksum)
+    return checksum
+
+
+def _cut(image: Image.Image, orientation: int, scale: float, size: tuple[int, int], geometry: Geometry) -> Pixels:
+    """Cut what the network sees out of a loaded image; `scale` is how much smaller than its `size` it was decoded."""
     width, height = size
-    image.load()
-    transposed, mirrored_x, mirrored_y = _ORIENTATIONS.get(_orientation(image), _ORIENTATIONS[1])
+    transposed, mirrored_x, mirrored_y = _ORIENTATIONS[orientation]
     upright = (height, width) if transposed else (width, height)
     left, top, ratio = _crop_window(upright, geometry)
     crop = geometry.crop
@@ -197,15 +263,12 @@ def _crop_window(size: tuple[int, int], geometry: Geometry) -> tuple[float, floa
     return left, top, (resized[0] / width, resized[1] / height)
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION_TAG, 1))
-    except Exception:
-        return 1  # damaged metadata must not cost a picture whose pixels are sound
-
-
 def _to_rgb(image: Image.Image, box: tuple[float, float, float, float], size: int) -> Pixels:
     """Cut `box` out of a loaded image, resampled to `size` x `size`, as RGB over white: uint8 [size, size, 3]."""
+    if image.mode == "I;16" and "transparency" in image.info:
+        samples = np.asarray(image)  # [H, W], uint16
+        visible = (samples != image.info["transparency"]) * np.uint8(255)
+        image = Image.merge("LA", (Image.fromarray((samples >> 8).astype(np.uint8)), Image.fromarray(visible)))
     if image.mode in ("PA", "LA", "La", "RGBa") or (
         "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
     ):

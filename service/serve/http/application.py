@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from service.model.classifier import Classifier
-from service.model.images import configure_warnings
+from service.model.images import configure_pillow
 from service.serve.http import context, cors, health, page, predict, problems, request_log
 from service.serve.http.base_path import BasePath
 from service.serve.server import hooks
@@ -26,7 +26,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         SettingError: the environment holds a setting that cannot be used.
     """
     settings = settings or current()
-    configure_warnings()
+    configure_pillow()
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask's default provider has it, its base does not

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from service.errors import NotFound
 from service.model.bundle import LANGUAGES
-from service.model.images import FORMATS_TEXT
+from service.model.images import FORMATS_TEXT, MIME_TYPES
 from service.serve.http.context import services
 from service.serve.http.openapi import document, problem_classes
 from service.serve.http.translations import TEXTS
@@ -36,6 +36,7 @@ def index() -> ResponseReturnValue:
             samples=[file.name for file in classifier.sample_files()] if classifier else [],
             max_bytes=current.settings.max_body_bytes,
             formats=FORMATS_TEXT,
+            accept=",".join(MIME_TYPES),
         )
     )
     response.vary.add("Accept-Language")

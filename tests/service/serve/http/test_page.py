@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
@@ -159,6 +160,12 @@ def test_the_documentation_is_readable(browser: Browser, server: Server) -> None
     expect(visit.page.locator("tr:target")).to_contain_text("429")
     assert visit.complaints == []
     visit.context.close()
+
+
+def test_the_page_lets_choose_only_what_is_read(client: FlaskClient) -> None:
+    """Offered only these, an iPhone sends a JPEG instead of a HEIC file."""
+    accepted = 'accept="image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif"'
+    assert accepted in client.get("/").get_data(as_text=True)
 
 
 def test_both_languages_have_the_same_texts() -> None:

@@ -1,0 +1,87 @@
+"""Whatever metadata are worth, a picture whose pixels are sound is read; one whose pixels are not is refused."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import DamagedPicture
+from service.model import metadata
+from service.model.images import Geometry, Pixels, load
+from service.model.limits import Limits
+from tests.conftest import encode
+from tests.service.model import odd_pictures
+from tests.service.model.odd_pictures import ROTATED, picture, plain
+
+GEOMETRY = Geometry(64, 64)
+
+
+def seen(data: bytes) -> Pixels:
+    return load(data, GEOMETRY, Limits())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF"])
+def test_bad_metadata_cost_no_sound_picture(kind: str) -> None:
+    expected = seen(plain(kind))
+    for name, data in odd_pictures.sound().items():
+        if name.startswith(kind):
+            assert np.abs(seen(data).astype(int) - expected).mean() < 5, name
+
+
+TIFF = b"MM\0*\0\0\0\x08"
+
+
+@pytest.mark.parametrize(
+    ("exif", "orientation"),
+    [
+        (ROTATED, 6),
+        (b"Exif\0\0" + ROTATED, 6),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 1, 0x112, 3, 1, 8, 0), 8),
+        (TIFF + struct.pack(">HHHIHH", 1, 0x112, 3, 1, 9, 0), 1),
+        (TIFF + struct.pack(">HHHII", 1, 0x112, 4, 1, 6), 1),
+        (TIFF + struct.pack(">HHHIHH", 0, 0x112, 3, 1, 6, 0), 1),
+        (TIFF + b"\xff\xff", 1),
+        (b"MM\0*\xff\xff\xff\xff", 1),
+        (b"MM\0*", 1),
+        (b"garbage", 1),
+        (b"", 1),
+    ],
+)
+def test_of_exif_only_a_sound_orientation_counts(exif: bytes, orientation: int) -> None:
+    assert metadata.orientation(exif) == orientation
+
+
+def line() -> Image.Image:
+    """Draw what compresses to codes of one or two bits: what is missing there is easily made up by chance."""
+    drawing = Image.new("RGB", (48, 32), "white")
+    drawing.paste("black", (10, 0, 12, 32))
+    return drawing
+
+
+DRAWN = {"photograph": picture().resize((48, 32)), "line": line(), "grey": line().convert("L")}
+ENCODED: dict[str, dict[str, Any]] = {
+    "baseline": {},
+    "without subsampling": {"subsampling": 0},
+    "optimized, with restarts": {"optimize": True, "restart_marker_rows": 1},
+    "progressive": {"progressive": True},
+}
+
+
+@pytest.mark.parametrize("encoded", ENCODED)
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_a_jpeg_may_lack_its_end_marker_and_no_pixel(drawn: str, encoded: str) -> None:
+    """Cut off at any place of the last kilobyte, it is read as it was or refused."""
+    data = encode(DRAWN[drawn], **ENCODED[encoded])
+    expected = seen(data)
+    for missing in range(1, min(1024, len(data) - 600)):
+        try:
+            pixels = seen(data[:-missing])
+        except DamagedPicture:
+            assert missing > 2
+        else:
+            assert (pixels == expected).all(), missing
+            assert missing <= 3
