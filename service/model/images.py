@@ -10,47 +10,21 @@ antialiasing), done in one step: Pillow resamples only the part that survives th
 from __future__ import annotations
 
 import io
-import re
 import warnings
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, UnidentifiedImageError
 
 from service.errors import DamagedPicture, EmptyBody, Problem, TooManyPixels, UnsupportedFormat
 from service.model import jpeg, metadata
+from service.model.formats import FORMATS, FORMATS_TEXT, described, is_readable
 from service.model.limits import Limits
 from service.model.pixel_budget import PixelBudget
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
-
-# The plugins are imported by name: at a format that is not loaded Pillow would load all of its forty.
-_PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, BmpImagePlugin, AvifImagePlugin)
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-FORMATS_TEXT = "JPEG, PNG, WebP, GIF, BMP or AVIF"
-MIME_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/avif")
-
-# What a file of each format begins with: tells "damaged" from "something else" where Pillow cannot open it.
-_SIGNATURES = re.compile(rb"\xff\xd8|\x89PNG|RIFF....WEBP|GIF8|BM|....ftyp(avi[fs]|.{4,60}avi[fs])", re.DOTALL)
-# And what other files begin with that people send: the refusal names them.
-_OTHER_SIGNATURES = {
-    "HEIC": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
-    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
-    "SVG": re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml.*?|<!--.*?|<!DOCTYPE svg.*?)?<svg", re.DOTALL),
-    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
-    "PDF": re.compile(rb"%PDF-"),
-}
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as the short side keeps this many times the resize target.
 # At 2.8 the crop differs by 0.1 to 0.6 grey levels from that of a full decode (43 wallpapers of 2 to 18 megapixels); at
@@ -116,19 +90,13 @@ def load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
     except Problem:
         raise
     except UnidentifiedImageError:
-        if _SIGNATURES.match(data):
+        if is_readable(data):
             raise DamagedPicture(_damaged(len(data), "its header cannot be read")) from None
-        raise UnsupportedFormat(f"These {len(data)} bytes are {_what(data)}. Send a {FORMATS_TEXT} file.") from None
+        raise UnsupportedFormat(f"These {len(data)} bytes are {described(data)}. Send a {FORMATS_TEXT} file.") from None
     except Exception as error:
         # Any exception at all: damaged files make Pillow's decoders raise OSError, SyntaxError, ValueError, IndexError,
         # KeyError, struct.error, OverflowError, MemoryError and more, and none of them may become a 500.
         raise DamagedPicture(_damaged(len(data), str(error) or type(error).__name__)) from None
-
-
-def _what(data: bytes) -> str:
-    head = data[:4096]
-    name = next((name for name, signature in _OTHER_SIGNATURES.items() if signature.match(head)), None)
-    return f"{name}, which this service does not read" if name else "no picture that this service reads"
 
 
 def _damaged(size: int, reason: str) -> str:

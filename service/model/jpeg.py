@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from service.model.limits import MAX_PARTS
+
 START, END = b"\xff\xd8", b"\xff\xd9"
 _APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN = 0xDA
@@ -58,7 +60,10 @@ def _tells_colours(marker: int, body: memoryview) -> bool:
 
 def _segments(data: bytes, position: int = 2) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, its place, its end) of each segment from a position on; of a scan its header."""
-    while (found := _MARKER.search(data, position)) and found.end() + 2 <= len(data):
+    for _ in range(MAX_PARTS):
+        found = _MARKER.search(data, position)
+        if found is None or found.end() + 2 > len(data):
+            return
         start, marker = found.start(), data[found.start() + 1]
         if marker == END[1]:
             return

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 # What libjpeg opens at most, 65,500 pixels in each direction; no format that is read has more.
 MAX_PIXELS = 65_500 * 65_500
 
+# Segments, chunks or blocks of one file that are looked at. One of 20 MB has some thousands; a hostile one has millions
+# of empty ones, which would take seconds.
+MAX_PARTS = 100_000
+
 
 @dataclass(frozen=True)
 class Limits:

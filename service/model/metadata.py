@@ -13,6 +13,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from service.model.limits import MAX_PARTS
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
@@ -70,9 +72,11 @@ def _strip_png(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
-    """Yield (type, content, whole chunk) up to IEND; the last may be cut off."""
+    """Yield (type, content, whole chunk) up to IEND, at most MAX_PARTS; the last may be cut off."""
     view, position = memoryview(data), 8
-    while position + 8 <= len(data):
+    for _ in range(MAX_PARTS):
+        if position + 8 > len(data):
+            return
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         yield kind, view[position + 8 : end - 4], view[position:end]
@@ -110,7 +114,9 @@ def _transparency(header: bytes, body: bytes, has_palette: bool) -> bytes:
 def _strip_webp(data: bytes) -> tuple[bytes, bytes]:
     view, kept, exif, position = memoryview(data), [], b"", 12
     end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    while position + 8 <= end:
+    for _ in range(MAX_PARTS):
+        if position + 8 > end:
+            break
         kind, length = struct.unpack_from("<4sI", data, position)
         following = position + 8 + length + length % 2
         if kind in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"):
@@ -127,12 +133,12 @@ def _strip_gif(data: bytes) -> bytes:
     if len(data) < 13:
         return data
     tables = position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    control = b""
-    while data[position : position + 1] == b"!":
-        start, position = position, position + 2
-        while position < len(data) and data[position]:
-            position += 1 + data[position]
+    control, blocks = b"", MAX_PARTS
+    while blocks > 0 and data[position : position + 1] == b"!":
+        start, position, blocks = position, position + 2, blocks - 1
+        while blocks > 0 and position < len(data) and data[position]:
+            position, blocks = position + 1 + data[position], blocks - 1
         position += 1
         if data[start + 1 : start + 3] == b"\xf9\x04":
             control = data[start : start + 7] + b"\0"
-    return data[:tables] + control + data[position:]
+    return data[:tables] + control + (data[position:] if blocks > 0 else b"")

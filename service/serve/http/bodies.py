@@ -18,7 +18,7 @@ from service.errors import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
-from service.model.images import FORMATS_TEXT
+from service.model.formats import FORMATS_TEXT
 from service.serve.http import form
 
 # What programs send with a file unless they are told otherwise; curl's --data-binary says the last.

@@ -8,7 +8,7 @@ from typing import Any
 from service import __version__, errors
 from service.model.bundle import LANGUAGES
 from service.model.classifier import ModelInfo
-from service.model.images import FORMATS
+from service.model.formats import FORMATS
 from service.serve.interface import DEFAULT_TOP_K, HEALTHZ, METRICS, PREDICT, READYZ, TIMEOUT_HEADER, VERSION
 
 _MEDIA_TYPES = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}

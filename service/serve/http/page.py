@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from service.errors import NotFound
 from service.model.bundle import LANGUAGES
-from service.model.images import FORMATS_TEXT, MIME_TYPES
+from service.model.formats import FORMATS_TEXT, MIME_TYPES
 from service.serve.http.context import services
 from service.serve.http.openapi import document, problem_classes
 from service.serve.http.translations import TEXTS

@@ -12,7 +12,7 @@ from PIL import Image
 from service.errors import DamagedPicture
 from service.model import metadata
 from service.model.images import Geometry, Pixels, load
-from service.model.limits import Limits
+from service.model.limits import MAX_PARTS, Limits
 from tests.conftest import encode
 from tests.service.model import odd_pictures
 from tests.service.model.odd_pictures import ROTATED, picture, plain
@@ -30,6 +30,32 @@ def test_bad_metadata_cost_no_sound_picture(kind: str) -> None:
     for name, data in odd_pictures.sound().items():
         if name.startswith(kind):
             assert np.abs(seen(data).astype(int) - expected).mean() < 5, name
+
+
+GIF_TABLES = 13 + 3 * 256  # a header and a palette, as Pillow writes them
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "part"),
+    [
+        ("JPEG", 2, b"\xff\xec\0\2"),
+        ("PNG", 8, struct.pack(">I4sI", 0, b"teXt", 0)),
+        ("WEBP", 12, struct.pack("<4sI", b"none", 0)),
+        ("GIF", GIF_TABLES, b"!\xfe\0"),
+        ("GIF", GIF_TABLES + 2, b"\1."),
+    ],
+)
+def test_millions_of_empty_parts_are_not_walked_through(kind: str, place: int, part: bytes) -> None:
+    """As many as any real file has do no harm."""
+    data = plain(kind)
+    if kind == "GIF":
+        data = data[:GIF_TABLES] + b"!\xfe\0" + data[GIF_TABLES:]
+    few, many = (data[:place] + count * part + data[place:] for count in (MAX_PARTS // 2, 2 * MAX_PARTS))
+    if kind == "WEBP":
+        few, many = (item[:4] + (len(item) - 8).to_bytes(4, "little") + item[8:] for item in (few, many))
+    assert (seen(few) == seen(data)).all()
+    with pytest.raises(DamagedPicture):
+        seen(many)
 
 
 TIFF = b"MM\0*\0\0\0\x08"
