@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -88,6 +89,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         else:
             ranks[_work_unit(item)] += _SLOW_WEIGHT if item.get_closest_marker("slow") else 1
     items.sort(key=lambda item: -ranks[_work_unit(item)])
+
+
+def pytest_collection_finish() -> None:
+    """Spare every collection of garbage, of which tests make many, what was loaded to know which tests there are."""
+    gc.collect()
+    gc.freeze()
 
 
 def _work_unit(item: pytest.Item) -> str:
