@@ -22,7 +22,7 @@ from service.build.networks import PixelNetwork, make
 
 SIZE = 32  # the least input of a ResNet: its last plane is 1 x 1
 CLASSES = 10
-EPOCHS = 10
+EPOCHS = 7
 _BATCH = 64
 _PEAK_RATE = 2e-3
 _HELD_OUT = 0.2
