@@ -114,6 +114,8 @@ def _load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
     head = jpeg.head(data)
     if head is None:
         raise DamagedPicture(_damaged(len(data), "its header cannot be read"))
+    if jpeg.holds_all_pixels(head) and not jpeg.has_few_scans(data, head):
+        raise DamagedPicture(_damaged(len(data), "it comes in more parts than any encoder writes"))
     ends = jpeg.endings(data, head)
     decoded = [
         _open(head.segments, head.exif, geometry, limits, head=head, whole=data + end, compare=len(ends) > 1)
