@@ -147,3 +147,12 @@ def test_a_hostile_jpeg_costs_neither_time_nor_memory(progressive: bool, data: b
     finally:
         tracemalloc.stop()
     assert time.process_time() - began < 3
+
+
+def test_a_hostile_bmp_costs_no_time() -> None:
+    """Ten million runs of one pixel each, which Pillow would read one by one."""
+    header = struct.pack("<IiiHHIIiiII", 40, 5000, 5000, 1, 8, 1, 0, 0, 0, 256, 0) + b"\0" * 1024
+    began = time.process_time()
+    with pytest.raises(DamagedPicture, match="run-length encoded BMP has at most"):
+        seen(b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + b"\1\1" * 10_000_000)
+    assert time.process_time() - began < 1
