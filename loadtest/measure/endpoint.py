@@ -66,7 +66,7 @@ def endpoint(
     except ValueError:
         sound = False
     path = parts.path.rstrip("/")
-    if not sound or not _PATH.fullmatch(path) or path.endswith(PATH) or parts.query or parts.fragment or parts.username:
+    if not sound or not _PATH.fullmatch(path) or path.endswith(PATH) or parts.query or parts.fragment or "@" in host:
         raise LoadTestError(
             f"--host {host!r} is no address of a service: write one such as https://pictures.example.com"
         )

@@ -24,7 +24,10 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         BuildError: `target` cannot be written, or holds what is no model bundle; before the block is entered.
     """
-    target = target.resolve()  # behind a link, what it leads to
+    try:
+        target = target.resolve()  # behind a link, what it leads to
+    except RuntimeError:  # Python 3.12 and older; newer ones go on, and the system says so below
+        raise BuildError(f"{target} is a link that leads to itself. Choose another --output") from None
     prefix = f".{target.name}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

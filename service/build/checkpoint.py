@@ -6,11 +6,13 @@ It is found by the names that torchvision gives its parameters.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from service.build import resnet
@@ -18,6 +20,7 @@ from service.build.checkpoint_file import SAVE, CheckpointError, listed, read
 from service.build.resnet import FEATURES, State
 
 _ANCHOR = "layer1.0.conv1.weight"  # every ResNet has it, whatever its stem and its head
+_DEEPEST = 50  # keys that lead to a network
 _AVERAGED = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
 
 
@@ -82,17 +85,27 @@ def load(file: Path, architecture: str) -> Checkpoint:
 
 def _states(content: object) -> Iterator[tuple[tuple[str, ...], State]]:
     """Find what holds tensors by name, in nested mappings and sequences, and the keys that lead there."""
-    waiting: list[tuple[tuple[str, ...], object]] = [((), content)]
-    seen: set[int] = set()  # a pickle may hold itself
-    while waiting:
-        keys, thing = waiting.pop(0)
-        if not isinstance(thing, Mapping | list | tuple) or id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        items = list(thing.items() if isinstance(thing, Mapping) else enumerate(thing))
+    for keys, items in _containers(content):
         if found := {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}:
             yield keys, found
-        waiting.extend(((*keys, str(name)), value) for name, value in items)
+
+
+def _containers(content: object) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, Any]]]]:
+    """Find what nested mappings and sequences hold, and the keys that lead there; a history may have millions."""
+    waiting: deque[tuple[tuple[str, ...], object]] = deque([((), content)])
+    seen: set[int] = set()  # a pickle may hold itself
+    while waiting:
+        keys, thing = waiting.popleft()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Mapping | list | tuple):
+            items = list(thing.items() if isinstance(thing, Mapping) else enumerate(thing))
+            yield keys, items
+            if len(keys) < _DEEPEST:
+                waiting.extend(
+                    ((*keys, str(name)), value) for name, value in items if isinstance(value, Mapping | list | tuple)
+                )
 
 
 def _places(content: object) -> Iterator[_Place]:
@@ -108,8 +121,20 @@ def _places(content: object) -> Iterator[_Place]:
             yield _Place(keys, prefix, own)
 
 
+def _judge_tensors(file: Path, place: _Place) -> None:
+    for name, value in place.tensors.items():
+        if value.layout != torch.strided:
+            raise CheckpointError(f"{file} holds {name} as a sparse tensor: save it with to_dense()")
+        if value.is_meta:
+            raise CheckpointError(
+                f"{file} holds no numbers for {name}, its shape alone: save it before it goes to meta"
+            )
+
+
 def _choose(file: Path, places: list[_Place], content: object) -> tuple[_Place, str]:
     """Return the one network that is meant, and a remark where there were several."""
+    for place in places:
+        _judge_tensors(file, place)
     # One network may be there under two names; the one with a head of its own is whole.
     places = sorted(places, key=lambda place: place.prefix + "fc.weight" not in place.tensors)
     distinct = list({place.tensors[place.prefix + _ANCHOR].data_ptr(): place for place in reversed(places)}.values())
@@ -126,13 +151,14 @@ def _choose(file: Path, places: list[_Place], content: object) -> tuple[_Place, 
             f"{file} holds {len(distinct)} networks: {listed([str(place) for place in distinct])}. Save the one "
             f"that is meant, alone: {SAVE}"
         )
-    if isinstance(content, Mapping) and any(
-        "_modules" in getattr(x, "__dict__", {}) for x in (content, *content.values())
-    ):
+    things = [content, *(value for _, items in _containers(content) for _, value in items)]
+    if any("_modules" in getattr(thing, "__dict__", {}) for thing in things):
         raise CheckpointError(
             f"{file} holds a whole model, which is code; save its parameters alone where it was trained: "
             f'torch.save(torch.load("{file.name}", weights_only=False).state_dict(), "weights.pth")'
         )
+    if any(str(name).endswith(_ANCHOR) for _, items in _containers(content) for name, _ in items):
+        raise CheckpointError(f"{file} holds parameters that are no tensors of PyTorch, but NumPy's or others: {SAVE}")
     _, tensors = next(_states(content), ((), {}))
     names = [str(name) for name in tensors or (content if isinstance(content, Mapping) else ())]
     raise CheckpointError(

@@ -11,13 +11,14 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
 from service.build.options import NAMED
 from service.errors import ServiceError
@@ -40,11 +41,12 @@ class _Inert:
     """Stands for what a file holds beside tensors.
 
     The unpickler fills only true dictionaries, and gives a state of any form only to classes that it was told of. A
-    thing made without arguments is one to fill, one made of arguments is given a state.
+    thing made without arguments is one to fill: a Counter, the one dictionary that is also given the state of a class
+    with slots. One made of arguments is given a state.
     """
 
     def __new__(cls, *arguments: object) -> Any:
-        return super().__new__(cls) if arguments else OrderedDict()
+        return super().__new__(cls) if arguments else Counter()
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -53,8 +55,16 @@ class _Inert:
         pass
 
 
-def _defaultdict(*_: object) -> OrderedDict[Any, Any]:
-    return OrderedDict()
+def _filled_as_list(*_: object) -> list[Any]:
+    return []
+
+
+def _filled_as_dictionary(*_: object) -> Counter[Any]:
+    return Counter()
+
+
+# What is made of arguments and filled all the same.
+_FILLED = {"collections.deque": _filled_as_list, "collections.defaultdict": _filled_as_dictionary}
 
 
 def read(file: Path) -> Any:
@@ -107,9 +117,7 @@ def _read_pickle(file: Path) -> Any:
     others: Collection[str] = ()
     try:
         others = _globals(file)
-        stand_ins: list[Any] = [
-            (_defaultdict if name == "collections.defaultdict" else _Inert, name) for name in others
-        ]
+        stand_ins: list[Any] = [(_FILLED.get(name, _Inert), name) for name in others]
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -118,8 +126,8 @@ def _read_pickle(file: Path) -> Any:
     except Exception:  # damaged and hostile files raise whatever they like; PyTorch's words are for its own callers
         if not others:
             raise CheckpointError(
-                f"{file} is damaged, or neither torch.save nor safetensors wrote it. Copy it again, or save the "
-                f"parameters where the network was trained: {SAVE}"
+                f"{file} is damaged, or neither safetensors nor torch.save with its usual pickle_protocol wrote it. "
+                f"Copy it again, or save the parameters where the network was trained: {SAVE}"
             ) from None
         raise CheckpointError(
             f"{file} holds {listed(others)} in a form that cannot be left out without running it. Save the parameters "
@@ -136,7 +144,9 @@ def _globals(file: Path) -> list[str]:
         for _ in range(4):  # before PyTorch 1.6: a magic number, a version, the system's, then what was saved
             for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name == "GLOBAL":
-                    names.add(str(argument).replace(" ", "."))
+                    module, _, name = str(argument).partition(" ")
+                    # As the unpickler does: protocol 2 has Python 2's names.
+                    names.add(".".join(NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))))
     return sorted(name for name in names if not _MAKES_TENSORS.fullmatch(name))
 
 

@@ -7,6 +7,7 @@ A person's own come from a file in any of the forms that tools write; what is am
 
 from __future__ import annotations
 
+import ast
 import codecs
 import json
 import re
@@ -21,10 +22,15 @@ from service.model.bundle import Label
 
 _DIGITS_ZH = "零一二三四五六七八九"
 
-# "0 cat", "0<TAB>cat", "0. cat", "0: cat", "0,cat", but not "0.5 litres"; and "cat,0", but not "class 0" or "4:3".
-_NUMBER_FIRST = re.compile(r"(?P<index>\d{1,9})(?P<mark>\s*[,:;](?!\d)\s*|[.)]?\s+)(?P<name>\S.*)")
+# "0 cat", "0<TAB>cat", "0. cat", "0: cat", "0,cat", "0=cat", "0|cat", but not "0.5 litres"; and "cat,0", but not
+# "class 0" or "4:3".
+_NUMBER_FIRST = re.compile(r"(?P<index>\d{1,9})(?P<mark>\s*[,:;=|](?!\d)\s*|[.)]?\s+)(?P<name>\S.*)")
 _NUMBER_LAST = re.compile(r"(?P<name>.*[^\s\d])(?P<mark>\s*[\t,:;]\s*)(?P<index>\d{1,9})")
 _WORDNET_ID = re.compile(r"n\d{8}")
+_WORDNET_FIRST = re.compile(rf"({_WORDNET_ID.pattern})[\s,:;]+(\S.*)")
+# What is the syntax of another format where every line begins with it: quotes, brackets, dashes and the like.
+_SYNTAX = ("Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sk", "Sm")
+_TOKEN = re.compile(r"\[[\w -]+\]")  # "[red]", as tokens are written
 # What no name holds: controls, halves of characters, and the marks that another encoding leaves behind.
 _UNFIT = ("Cc", "Cs", "Cn")
 _LEFTOVERS = "\ufeff\ufffd"
@@ -70,7 +76,7 @@ def from_file(file: Path, classes: int) -> list[Label]:
     except (ValueError, RecursionError) as error:
         if file.suffix.lower() == ".json":
             raise LabelsError(f"{file} is no JSON: {error}") from None
-        document = None
+        document = _literal(text)
     if isinstance(document, list | dict):
         labels = _from_json(file, document, classes)
     else:
@@ -107,6 +113,17 @@ def _text(file: Path) -> str:
         ) from None
 
 
+def _literal(text: str) -> object:
+    """Return what a list or dictionary in Python's notation holds, which some tools write; None for other texts."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        document = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return {str(key): value for key, value in document.items()} if isinstance(document, dict) else document
+
+
 def _from_lines(file: Path, lines: list[str], classes: int) -> list[Label]:
     if len(lines) != classes or not all(lines):
         named = sum(1 for line in lines if line)
@@ -114,7 +131,18 @@ def _from_lines(file: Path, lines: list[str], classes: int) -> list[Label]:
             f"{file} names {named} classes on {len(lines)} lines, the network has {classes}: one a line. "
             f"The first line is {lines[0][:80]!r}"
         )
+    wordnet: list[str | None] = [None] * classes
+    if all(found := [_WORDNET_FIRST.fullmatch(line) for line in lines]):
+        wordnet, lines = [match and match[1] for match in found], [match[2] if match else "" for match in found]
     lines = _without_numbers(file, lines)
+    if all(
+        unicodedata.category(line[0]) in _SYNTAX and any(map(str.isalnum, line)) and not _TOKEN.fullmatch(line)
+        for line in lines
+    ):
+        raise LabelsError(
+            f"{file} is in a form that is not read: each line begins with a sign, the first is {lines[0][:80]!r}. "
+            "Write the names alone or, where the signs are part of them, a JSON list"
+        )
     labels = []
     for index, line in enumerate(lines):
         names = [_spaced(name) for name in line.split("\t")]
@@ -123,7 +151,7 @@ def _from_lines(file: Path, lines: list[str], classes: int) -> list[Label]:
                 f"{file} has {len(names)} columns for class {index}, expected a name, or an English and a Chinese one: "
                 f"{line[:80]!r}"
             )
-        labels.append(Label(index, None, names[0], names[-1]))
+        labels.append(Label(index, wordnet[index], names[0], names[-1]))
     return labels
 
 
@@ -158,6 +186,8 @@ def _from_json(file: Path, document: Any, classes: int) -> list[Label]:
         if sorted(index for index, _ in pairs) != list(range(len(pairs))):
             raise LabelsError(f"{file} does not number its classes from 0 to {len(pairs) - 1}, each once")
         document = [value for _, value in sorted(pairs, key=lambda pair: pair[0])]
+    if not isinstance(document, list):
+        raise LabelsError(f"{file} holds no names: id2label is {document!r:.80}")
     if len(document) != classes:
         raise LabelsError(f"{file} names {len(document)} classes, the network has {classes}")
     labels = []

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from service.build.reporter import Reporter
-from service.errors import EmptyBody, Problem, ServiceError, UnsupportedFormat
+from service.errors import Problem, ServiceError
 from service.model import images
+from service.model.formats import is_readable
 from service.model.limits import Limits
 
 CALIBRATION_COUNT = 300  # the usual number; NNCF's default too
@@ -43,6 +44,7 @@ _JUDGING_PHOTOS = (
 _SAMPLE_PHOTOS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
 _MIN_FOLDER = 20
 _SAMPLE_SIDE = 512
+_START = 128  # bytes of a file that tell its format
 _NAMED = 3  # files that are left out
 
 Batch = npt.NDArray[np.uint8]  # [N, H, W, 3]
@@ -87,10 +89,12 @@ def from_folder(folder: Path, geometry: images.Geometry, report: Reporter) -> Pi
     skipped = []
     for file in files:
         try:
-            data = file.read_bytes()
+            with file.open("rb") as stream:
+                data = stream.read(_START)
+                if not is_readable(data):
+                    continue  # a folder also holds other files, and films are large
+                data += stream.read()
             readable.append((data, images.load(data, geometry, Limits())))
-        except (UnsupportedFormat, EmptyBody):
-            continue  # a folder also holds other files
         except OSError as error:
             skipped.append(f"{file.name}: {error.strerror}")
         except Problem as problem:

@@ -89,7 +89,7 @@ def _head(file: Path, layers: dict[str, State]) -> State:
 def _fitted(file: Path, state: State, architecture: str) -> nn.Module:
     """Make the network of the parameters, as float32."""
     with torch.device("meta"):  # nothing is drawn at random that would be overwritten
-        result = make(architecture, len(state["fc.bias"]))
+        result = make(architecture, len(state["fc.weight"]))
     counters = {k: torch.tensor(0) for k in result.state_dict() if k.endswith("num_batches_tracked")}
     wanted = {k: tuple(v.shape) for k, v in result.state_dict().items() if k not in counters}
     found = {name: tuple(value.shape) for name, value in state.items()}

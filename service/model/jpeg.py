@@ -14,9 +14,10 @@ _SCAN = 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # without tables and a reserved one
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
+_MAX_SCANS = 200
+
 # What begins a segment: no escaped FF, nothing without a length (restart markers, another start), no filling with FF.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 # Data that no encoder would write, without FF, which would make a marker. Decoders read zeros at the end marker; these
 # begin otherwise, in two ways: one could mean by chance what the zeros mean.
@@ -87,6 +88,19 @@ def holds_all_pixels(head: Head) -> bool:
     return False
 
 
+def has_few_scans(data: bytes, head: Head) -> bool:
+    """Tell whether a picture comes in no more scans than encoders write: ten or so.
+
+    Each costs a decoder a walk through the whole picture, and an empty one takes ten bytes of a file.
+    """
+    scans = 1
+    for count, (marker, _, _) in enumerate(_segments(data, head.length), 1):
+        scans += marker == _SCAN
+        if scans > _MAX_SCANS or count == MAX_PARTS:
+            return False
+    return True
+
+
 def endings(data: bytes, head: Head) -> tuple[bytes, ...]:
     """Return what a file is to be decoded with: nothing where it has its end marker, and otherwise each of three ends.
 
@@ -98,8 +112,9 @@ def endings(data: bytes, head: Head) -> tuple[bytes, ...]:
     # Half an end marker, or data of which the other half is missing.
     escape = b"\0" if data.endswith(b"\xff") else b""
     # Cut off before a restart marker, a decoder waits for that and skips the rest.
-    restarts = _RESTART.findall(data, data.rfind(bytes((0xFF, _SCAN))))
-    restart = bytes((0xFF, 0xD0 + (restarts[-1][1] - 0xD0 + 1) % 8 if restarts else 0xD0))
+    scan = data.rfind(bytes((0xFF, _SCAN)))
+    last = max(data.rfind(bytes((0xFF, 0xD0 + number)), scan) for number in range(8))
+    restart = bytes((0xFF, 0xD0 + (data[last + 1] - 0xD0 + 1) % 8 if last >= 0 else 0xD0))
     return END, *(escape + noise + restart + noise + END for noise in _NOISES)
 
 
@@ -113,7 +128,7 @@ def _has_all_scans(data: bytes, head: Head) -> bool:
     scans += [data[start + 4 : end] for marker, start, end in _segments(data, head.length) if marker == _SCAN]
     # How many components, their numbers and tables, the first and the last coefficient, bits before and still to come.
     for header in scans:
-        if len(header) < 4:
+        if len(header) < 4 or header[0] > 4 or len(header) != 4 + 2 * header[0]:
             return False
         low, high, precision = header[-3:]
         if precision & 0x0F == 0:

@@ -54,7 +54,7 @@ def check_address(settings: Settings) -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, TypeError) as error:  # names that cannot be encoded raise the last two
         reason = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES, errno.EPERM):
             # Ports below 1024 are forbidden together; beside one that is taken, the next is mostly free.

@@ -24,5 +24,6 @@ class BasePath:
         environ["SCRIPT_NAME"] = self._base_path
         path = environ["PATH_INFO"]
         if f"{path}/".startswith(f"{self._base_path}/"):
-            environ["PATH_INFO"] = path[len(self._base_path) :]
+            # Without a slash too: Flask would send elsewhere, to the scheme and host under which a proxy asked.
+            environ["PATH_INFO"] = path[len(self._base_path) :] or "/"
         return self._application(environ, start_response)

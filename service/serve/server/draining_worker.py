@@ -51,10 +51,15 @@ class DrainingWorker(RefusingWorker):
     def _drain(self) -> None:
         if (hooks := hooks_of(getattr(self, "wsgi", None))) is not None:
             hooks.drain()
-        log.info("draining: not ready, serving on for %s s", self._settings.drain_sec)
-        time.sleep(self._settings.drain_sec)
+        if self.was_ready():  # before that no balancer looks here
+            log.info("draining: not ready, serving on for %s s", self._settings.drain_sec)
+            time.sleep(self._settings.drain_sec)
         log.info("stopping: finishing what is in flight")
         super().handle_exit(0, None)
+
+    def was_ready(self) -> bool:
+        """Return whether anybody may have been told that this server is ready."""
+        return True
 
     def handle(self, conn: TConn) -> Any:
         """Serve one request; a client that has not sent it in time is cut off, so that no thread waits for ever."""

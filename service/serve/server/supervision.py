@@ -37,6 +37,10 @@ class SupervisedWorker(DrainingWorker):
         """Whether the model is open, or cannot be for a reason that the log and `/readyz` name."""
         return bool(self._settled[0])
 
+    def was_ready(self) -> bool:
+        """See DrainingWorker.was_ready."""
+        return self.settled
+
     def init_signals(self) -> None:
         """Also let be what the parent lets be: some signals go to a whole group of processes."""
         super().init_signals()

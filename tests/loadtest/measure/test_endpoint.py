@@ -23,6 +23,7 @@ from loadtest.measure.endpoint import AUTHORITIES, IAP_TOKEN, TOKEN, endpoint
         "http://x/天",
         "http://x?y",
         "http://u:p@x",
+        "http://:p@127.0.0.1",
         "http://x:99999",
     ],
 )

@@ -45,6 +45,12 @@ def test_what_cannot_be_written_is_said_before_the_work(target: str, tmp_path: P
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_link_that_leads_to_itself_is_said_too(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(BuildError, match="Choose another --output"), replacing(tmp_path / "loop"):
+        pytest.fail("the work began")
+
+
 # A mount of its own, which vanishes with the process.
 _SCENES = {
     "a volume": ("mount -t tmpfs none $T && mkdir $T/lost+found", "lost+found"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime as dt
 import enum
 import functools
@@ -75,10 +76,21 @@ def with_cycle(state: State) -> dict[str, Any]:
     return content
 
 
+class Listed(list[int]):
+    """A list with a name of its own: the unpickler fills true lists only."""
+
+
 class Stage(enum.Enum):
     """What trainers keep: what has no place here."""
 
     TRAIN = 1
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """What a newer script keeps its options in."""
+
+    lr: float = 0.1
 
 
 @pytest.fixture
@@ -174,6 +186,9 @@ FORMS: dict[str, Callable[[State], Any]] = {
     "before batches were counted": lambda s: {n: v for n, v in s.items() if not n.endswith("num_batches_tracked")},
     "Parameters": lambda s: {n: nn.Parameter(v) if v.is_floating_point() else v for n, v in s.items()},
     "a dictionary that holds itself": with_cycle,
+    "a long history": lambda s: {"model": s, "losses": [0.5] * 1_000_000},
+    "a window of the last losses": lambda s: {"model": s, "window": deque([1.0, 2.0], maxlen=2)},
+    "a class with slots": lambda s: {"model": s, "config": Slotted()},
 }
 
 
@@ -202,6 +217,8 @@ def test_classes_that_are_not_installed_here_do_not_matter(
         "message_hub": {"loss": foreign.Record()},
         "best_acc": np.float32(0.5),
         "args": argparse.Namespace(a=1),
+        "counts": defaultdict(list, {"a": [1]}),
+        "builtins": [frozenset((1,)), range(3), slice(1)],
     }
     torch.save(content, tmp_path / "own.ckpt", _use_new_zipfile_serialization=zipped)
     del sys.modules[foreign.__name__]
@@ -326,7 +343,13 @@ REFUSED: list[tuple[Callable[[State], Any], str]] = [
         r"holds a whole model.*torch\.save\(torch\.load\(\"own\.pth\", weights_only=False\)\.state_dict",
     ),
     (lambda _: {"model": make("resnet18", 2)}, "holds a whole model"),
-    (lambda s: {"state_dict": s, "queue": deque([1])}, "holds collections.deque in a form that cannot be left out"),
+    (lambda _: {"trainer": [{"model": make("resnet18", 2)}]}, "holds a whole model"),
+    (lambda s: {"state_dict": s, "x": Listed([1])}, r"holds .*Listed in a form that cannot be left out"),
+    (lambda s: {**s, "fc.bias": torch.tensor(0.0)}, "fc.bias is of one number, expected 4"),
+    (lambda s: {**s, "fc.weight": torch.eye(4, 512).to_sparse()}, r"holds fc.weight as a sparse tensor.*to_dense"),
+    (lambda s: {**s, _KERNEL: torch.eye(4).to_sparse()}, f"holds {_KERNEL} as a sparse tensor"),
+    (lambda s: {**s, "fc.weight": torch.ones(4, 512, device="meta")}, "holds no numbers for fc.weight"),
+    (lambda _: {"state_dict": {_KERNEL: np.ones(3)}}, "no tensors of PyTorch, but NumPy's or others"),
 ]
 
 
@@ -373,7 +396,7 @@ def empty_zip() -> bytes:
         (lambda _: None, "does not exist; --weights takes official, digits, untrained, auto or a file"),
         (lambda f: f.mkdir(), "is a folder; --weights takes the file"),
         (lambda f: f.write_bytes(b""), "is empty"),
-        (lambda f: f.write_bytes(b"garbage"), "is damaged, or neither torch.save nor safetensors wrote it"),
+        (lambda f: f.write_bytes(b"garbage"), "is damaged, or neither safetensors nor torch.save with its usual"),
         (
             lambda f: f.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid x"),
             "pointer of Git LFS.*git lfs pull",
@@ -382,6 +405,7 @@ def empty_zip() -> bytes:
         (lambda f: f.write_bytes(b'{"weight_map": {}}'), "is JSON"),
         (lambda f: f.write_bytes((100).to_bytes(8, "little") + b'{"a":'), "no safetensors file"),
         (lambda f: f.write_bytes(pickle.dumps(list(state_of()), protocol=4)), "is damaged, or neither"),
+        (lambda f: torch.save(state_of(), f, pickle_protocol=4), "with its usual pickle_protocol"),
         (lambda f: f.write_bytes(saved(state_of())[:5000]), "is cut off after 5000 bytes"),
         (lambda f: f.write_bytes(damaged(saved(state_of()))), "is damaged, or neither"),
         (lambda f: f.write_bytes(empty_zip()), "is damaged, or neither"),

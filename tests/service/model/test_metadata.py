@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -111,3 +114,45 @@ def test_a_jpeg_may_lack_its_end_marker_and_no_pixel(drawn: str, encoded: str) -
         else:
             assert (pixels == expected).all(), missing
             assert missing <= 3
+
+
+def scan(components: int, first: int = 1, last: int = 63) -> bytes:
+    header = bytes([components, *(number for i in range(components) for number in (i + 1, 0)), first, last, 0x10])
+    return b"\xff\xda" + (len(header) + 2).to_bytes(2, "big") + header
+
+
+@pytest.mark.parametrize(
+    ("progressive", "data"),
+    [
+        (True, scan(1) * 100_000 + b"\xff\xd9"),
+        (True, b"\xff\xfe\0\x02" * 200_000 + scan(1) * 100_000 + b"\xff\xd9"),
+        (False, scan(97, 0, 255) * 20_000),
+        (False, b"\xff\xd0" * 5_000_000),
+    ],
+    ids=["empty scans", "behind many segments", "scans of many components", "restarts"],
+)
+def test_a_hostile_jpeg_costs_neither_time_nor_memory(progressive: bool, data: bytes) -> None:
+    """Empty scans of ten bytes cost a decoder 3 ms each in the largest picture that is accepted."""
+    file = encode(picture(), progressive=progressive)[:-2] + data
+    began = time.process_time()
+    tracemalloc.start()
+    try:
+        if progressive:
+            with pytest.raises(DamagedPicture, match="more parts than any encoder writes"):
+                seen(file)
+        else:
+            with contextlib.suppress(DamagedPicture):
+                seen(file)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(file)
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began < 3
+
+
+def test_a_hostile_bmp_costs_no_time() -> None:
+    """Ten million runs of one pixel each, which Pillow would read one by one."""
+    header = struct.pack("<IiiHHIIiiII", 40, 5000, 5000, 1, 8, 1, 0, 0, 0, 256, 0) + b"\0" * 1024
+    began = time.process_time()
+    with pytest.raises(DamagedPicture, match="run-length encoded BMP has at most"):
+        seen(b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + b"\1\1" * 10_000_000)
+    assert time.process_time() - began < 1

@@ -48,6 +48,7 @@ def test_a_process_reads_its_settings_once() -> None:
         "unix:/tmp/socket",
         "..",
         "a" * 70,
+        "ü..x",
     ],
 )
 def test_what_is_no_address_here_is_named_and_no_other_port_advised(host: str) -> None:

@@ -23,6 +23,7 @@ async function choose(files) {
   }
   if (!data.byteLength) return showError(texts.empty.replace("{name}", () => file.name));
   picture = data;
+  $("classify").textContent = buttonText; // an answer that is still to come is the one before's, and not shown
   const preview = $("preview");
   if (preview.src) URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(file);
@@ -36,6 +37,7 @@ async function choose(files) {
 
 async function classify() {
   if (!picture) return;
+  const sent = picture;
   hideOutcome();
   $("classify").disabled = true;
   $("classify").textContent = texts.working;
@@ -43,18 +45,21 @@ async function classify() {
     const response = await fetch(`${predict}?lang=${lang}`, {
       method: "POST",
       headers: { "Content-Type": "application/octet-stream" },
-      body: picture,
+      body: sent,
       redirect: "manual",
     });
     const answer = parsed(await response.text());
+    if (sent !== picture) return;
     if (response.ok && answer.predictions) showLabels(answer);
     else if (answer.title && answer.detail) showError(`${answer.title}. ${answer.detail}`);
     else showError(strange(response));
   } catch {
-    showError(texts.offline);
+    if (sent === picture) showError(texts.offline);
   } finally {
-    $("classify").textContent = buttonText;
-    $("classify").disabled = false;
+    if (sent === picture) {
+      $("classify").textContent = buttonText;
+      $("classify").disabled = false;
+    }
   }
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from werkzeug.serving import make_server
 
 from service.model.bundle import Bundle
@@ -87,6 +87,26 @@ def test_a_sample_is_classified_with_one_click(browser: Browser, server: Server)
     visit.page.locator(".sample").nth(4).click()
     assert_three_labels(visit.page, "4")
     visit.context.close()
+
+
+def test_an_answer_is_not_shown_beside_another_picture(browser: Browser, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with running(tmp_path, MODEL_DIR=tiny_bundle.path) as server:
+        visit = Visit(browser, server)
+        page = visit.page
+        waiting: list[Route] = []
+        page.route("**/predict*", lambda route: waiting.append(route), times=1)  # noqa: PLW0108  # playwright marks it
+        with page.expect_request("**/predict*"):
+            page.locator(".sample").nth(0).click()
+        page.locator("#file").set_input_files(tiny_bundle.path / "samples" / "green.png")
+        expect(page.locator("#preview")).to_have_attribute("alt", "green.png")
+        with page.expect_response("**/predict*"):
+            waiting[0].continue_()
+        page.wait_for_timeout(300)
+        expect(page.locator("#result")).to_be_hidden()
+        page.locator("#classify").click()
+        assert_three_labels(page, "green")
+        assert visit.complaints == []
+        visit.context.close()
 
 
 def test_the_page_asks_no_other_host(browser: Browser, server: Server) -> None:

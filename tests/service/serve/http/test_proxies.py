@@ -93,6 +93,15 @@ def test_who_knows_no_proxy_asks_for_its_health(server: Server) -> None:
         for headers in ({}, {"SCRIPT_NAME": "/elsewhere"}):
             assert server.request("GET", path, headers=headers).status == 200, path
     assert server.request("GET", "/classifiers/healthz").status == 404
+
+
+def test_without_a_slash_nobody_is_sent_to_the_host_that_a_proxy_asked(server: Server) -> None:
+    """Behind HTTPS, or a proxy that names its own host, such an address would be one that browsers cannot reach."""
+    answer = server.request("GET", BASE_PATH, headers={"Host": "elsewhere.invalid"})
+    assert (answer.status, answer.headers.get("location")) == (200, None)
+
+
+def test_the_images_health_check_knows_no_path(server: Server) -> None:
     check = [sys.executable, "-S", str(REPOSITORY / "container" / "healthcheck.py")]
     assert subprocess.run(check, env={**os.environ, "PORT": str(server.port)}, check=False).returncode == 0
 

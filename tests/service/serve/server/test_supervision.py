@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_where_only_a_new_process_may_help_the_server_ends(code: str, tiny_bundl
         lines = server.lines()
     assert FATAL[code] in "".join(f"{line['message']} {line.get('exc_info')}" for line in lines)
     assert len([line for line in lines if line["message"].startswith("Booting worker")]) == 1
+
+
+def test_who_was_never_ready_ends_without_draining(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """No balancer looks here yet, and a rollout that is taken back waits for this."""
+    (tmp_path / "openvino.py").write_text("import time; time.sleep(60)")
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    with running(tmp_path, wait=False, PYTHONPATH=path, MODEL_DIR=tiny_bundle.path, DRAIN_SEC=10) as server:
+        while not any("Booting worker" in line["message"] for line in server.lines()):
+            time.sleep(0.05)
+        time.sleep(1)
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 5
 
 
 def test_a_server_that_may_start_no_thread_ends(tiny_bundle: Bundle, tmp_path: Path) -> None:
