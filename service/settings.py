@@ -62,7 +62,10 @@ def _one_of(*choices: str, **aliases: str) -> _SettingType:
 
 def _address(text: str) -> str:
     """Return a host without the brackets in which an IPv6 address stands in URLs."""
-    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not host:  # to the system an empty one is every interface
+        raise ValueError
+    return host
 
 
 _TEXT = _SettingType(str, "text")

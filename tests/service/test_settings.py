@@ -48,6 +48,7 @@ def test_words_are_read_in_capitals_and_among_blanks_and_addresses_in_brackets(
         ("PORT", "http", "a whole number from 1 to 65535"),
         ("PORT", "0", "a whole number from 1 to 65535"),
         ("PORT", "70000", "a whole number from 1 to 65535"),
+        ("HOST", "[]", "an address or a name"),
         ("ENGINE", "tensorrt", "one of auto, openvino, onnxruntime, ncnn, torch"),
         ("PRECISION", "int4", "one of auto, fp32, int8"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
