@@ -51,7 +51,7 @@ def test_the_nine_orientations_of_a_picture_get_one_answer(server: Server, share
         answers.append(server.request("POST", "/predict", file.read_bytes()).json()["predictions"])
     assert len({answer[0]["label"] for answer in answers}) == 1
     probabilities = [answer[0]["probability"] for answer in answers]
-    assert max(probabilities) - min(probabilities) < 0.1  # the nine files differ by up to 1.6 grey levels themselves
+    assert max(probabilities) - min(probabilities) < 0.2  # the nine files differ by up to 1.6 grey levels themselves
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "torch"])
