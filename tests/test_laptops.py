@@ -123,7 +123,9 @@ def test_a_checkout_with_windows_line_ends_has_scripts_that_start(tmp_path: Path
 
 def make(*arguments: str, text: str | None = None, **environment: str) -> str:
     """Return what `make` says."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("HOST", "MAKEFLAGS", "MODEL_DIR")}
+    # The tests may run under `make` themselves.
+    others = ("HOST", "MODEL_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if name not in others}
     result = subprocess.run(
         ["make", *arguments],
         cwd=REPOSITORY,

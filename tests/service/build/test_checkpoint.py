@@ -318,10 +318,7 @@ REFUSED: list[tuple[Callable[[State], Any], str]] = [
     (one_value("layer2.0.bn1.running_var", float("inf")), "an infinite number in layer2.0.bn1.running_var"),
     (lambda s: {n: v.to(torch.int8) for n, v in s.items()}, "holds a quantised network"),
     (
-        lambda s: {
-            n: torch._empty_affine_quantized(v.shape, scale=1, dtype=torch.qint8) if n == _KERNEL else v
-            for n, v in s.items()
-        },
+        lambda s: {n: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8) if n == _KERNEL else v for n, v in s.items()},
         "holds a quantised network",
     ),
     (lambda s: {**prefixed("encoder_q.", s), **prefixed("encoder_k.", averaged(s))}, "holds 2 networks: encoder_"),
