@@ -86,6 +86,7 @@ def _build(options: Options, report: Reporter) -> bundle.Bundle:
             weights=trained.info,
             resize=geometry.resize,
             crop=geometry.crop,
+            interpolation=geometry.interpolation,
             classes=len(trained.labels),
             networks=networks,
             default_precision="int8" if gate.passed(agreement, report) else "fp32",
@@ -130,7 +131,7 @@ def _geometry(trained: weights.Trained, options: Options) -> images.Geometry:
     resize = options.resize or round(crop * trained.resize / trained.crop)
     if resize < crop:
         raise BuildError(f"--resize {resize} is less than the {crop} pixels that are cut out of it (--input-size)")
-    return images.Geometry(resize, crop)
+    return images.Geometry(resize, crop, options.interpolation or "bilinear")
 
 
 def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:

@@ -12,7 +12,7 @@ import click
 from service.build.options import ARCHITECTURES, NAMED, Options, reusable
 from service.build.reporter import Step
 from service.console import EXIT_MODEL, fail, model_errors
-from service.model.bundle import Channels
+from service.model.bundle import INTERPOLATIONS, Channels
 
 
 class ClickReporter:
@@ -63,7 +63,12 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: Channe
 @click.option(
     "--resize",
     type=click.IntRange(32, 4096),
-    help="What the short side is scaled to, bilinearly, before the input is cut out. [default: 256 for 224, in ratio]",
+    help="What the short side is scaled to before the input is cut out. [default: 256 for 224, in ratio]",
+)
+@click.option(
+    "--interpolation",
+    type=click.Choice(INTERPOLATIONS),
+    help="How your checkpoint's training resized pictures; always with antialiasing. [default: bilinear]",
 )
 @click.option(
     "--mean",
@@ -99,6 +104,7 @@ def build(
     output: Path | None,
     input_size: int | None,
     resize: int | None,
+    interpolation: str | None,
     mean: Channels | None,
     std: Channels | None,
     torchscript: bool,
@@ -107,7 +113,8 @@ def build(
     reuse: bool,
 ) -> None:
     """Build a model bundle: weights, ONNX in FP32 and INT8, accuracy gate, samples."""
-    for option, value in (("--mean", mean), ("--std", std), ("--labels", labels)):
+    own = (("--interpolation", interpolation), ("--mean", mean), ("--std", std), ("--labels", labels))
+    for option, value in own:
         if value and weights in NAMED:
             raise click.UsageError(
                 f"{option} belongs to a checkpoint of your own; --weights {weights} brings what it needs."
@@ -118,6 +125,7 @@ def build(
         architecture=arch,
         input_size=input_size,
         resize=resize,
+        interpolation=interpolation,
         mean=mean,
         std=std,
         torchscript=torchscript,

@@ -24,6 +24,7 @@ class Options:
         architecture: one of ARCHITECTURES.
         input_size: side of the input in pixels; None for the weights' own.
         resize: what the short side is scaled to before `input_size` is cut out; None for the weights' own ratio.
+        interpolation: how a checkpoint's pictures were resized, one of bundle.INTERPOLATIONS; None for bilinear.
         mean, std: what a checkpoint's pictures were normalised with when it was trained; None for ImageNet's.
         torchscript: also write the network that ENGINE=torch runs.
         calibration: a folder of pictures to quantise and judge by; None for the packages' photographs.
@@ -35,6 +36,7 @@ class Options:
     architecture: str = "resnet18"
     input_size: int | None = None
     resize: int | None = None
+    interpolation: str | None = None
     mean: bundle.Channels | None = None
     std: bundle.Channels | None = None
     torchscript: bool = False
@@ -67,6 +69,7 @@ def _same_options(options: Options, there: bundle.Bundle) -> bool:
     given = (
         (options.input_size, manifest.crop),
         (options.resize, manifest.resize),
+        (options.interpolation, manifest.interpolation),
         (options.mean, manifest.mean),
         (options.std, manifest.std),
     )

@@ -42,6 +42,9 @@ Channels = tuple[float, float, float]  # of red, green and blue
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
+# How pictures are resized, always with antialiasing, as Pillow and torchvision call it.
+INTERPOLATIONS = ("bilinear", "bicubic")
+
 # In which classes have names and the page has texts, each as it calls itself.
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -98,6 +101,7 @@ class Manifest:
     samples: list[Sample]
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
+    interpolation: str = "bilinear"
     accuracy: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: dict(TOLERANCE))
@@ -117,6 +121,8 @@ class Manifest:
             )
             for item in document["samples"]
         ]
+        if (interpolation := document.get("interpolation", "bilinear")) not in INTERPOLATIONS:
+            raise ValueError(f"its interpolation is {interpolation!r}, this service knows {', '.join(INTERPOLATIONS)}")
         channels: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std") if key in document}
         return cls(**{**document, **channels, "weights": Weights(**document["weights"]), "samples": samples})
 

@@ -106,7 +106,8 @@ class BundleClassifier:
     def __init__(self, bundle: bundles.Bundle, engine: Engine) -> None:
         self._bundle = bundle
         self._engine = engine
-        self.geometry = Geometry(bundle.manifest.resize, bundle.manifest.crop)
+        manifest = bundle.manifest
+        self.geometry = Geometry(manifest.resize, manifest.crop, manifest.interpolation)
         self.classes = bundle.manifest.classes
 
     @classmethod

@@ -3,8 +3,8 @@
 Owns everything that Pillow can do to us: which formats are accepted, limits, colour modes, EXIF orientation, resize and
 crop. Knows nothing of networks and nothing of HTTP; its errors say what is wrong with the picture.
 
-The geometry is that of torchvision's classification preset (`Resize(resize)`, then `CenterCrop(crop)`, bilinear with
-antialiasing), done in one step: Pillow resamples only the part that survives the crop.
+The geometry is that of torchvision's classification preset (`Resize(resize)`, then `CenterCrop(crop)`, bilinear or
+bicubic with antialiasing), done in one step: Pillow resamples only the part that survives the crop.
 """
 
 from __future__ import annotations
@@ -64,10 +64,14 @@ def configure_pillow() -> None:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the network sees: the short side scaled to `resize` pixels, then the central square of `crop` pixels."""
+    """What the network sees: the short side scaled to `resize` pixels, then the central square of `crop` pixels.
+
+    `interpolation` is one of bundle.INTERPOLATIONS.
+    """
 
     resize: int = 256
     crop: int = 224
+    interpolation: str = "bilinear"
 
 
 def load(data: bytes, geometry: Geometry, limits: Limits) -> Pixels:
@@ -218,7 +222,7 @@ def _cut(image: Image.Image, orientation: int, scale: float, size: tuple[int, in
         min(float(image.size[0]), (left + crop) * to_stored[0]),
         min(float(image.size[1]), (top + crop) * to_stored[1]),
     )
-    pixels = _to_rgb(image, box, crop)  # [crop, crop, 3]
+    pixels = _to_rgb(image, box, crop, Image.Resampling[geometry.interpolation.upper()])  # [crop, crop, 3]
     if mirrored_x:
         pixels = pixels[:, ::-1]
     if mirrored_y:
@@ -241,7 +245,9 @@ def _crop_window(size: tuple[int, int], geometry: Geometry) -> tuple[float, floa
     return left, top, (resized[0] / width, resized[1] / height)
 
 
-def _to_rgb(image: Image.Image, box: tuple[float, float, float, float], size: int) -> Pixels:
+def _to_rgb(
+    image: Image.Image, box: tuple[float, float, float, float], size: int, resampling: Image.Resampling
+) -> Pixels:
     """Cut `box` out of a loaded image, resampled to `size` x `size`, as RGB over white: uint8 [size, size, 3]."""
     if image.mode == "I;16" and "transparency" in image.info:
         samples = np.asarray(image)  # [H, W], uint16
@@ -255,7 +261,7 @@ def _to_rgb(image: Image.Image, box: tuple[float, float, float, float], size: in
         image = image.convert("RGB")
     # What can be resampled as it is (RGBA with its colours weighed by alpha) is made RGB when it is small and costs
     # nothing.
-    small = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    small = image.resize((size, size), resampling, box=box)
     if small.mode in ("I;16", "I", "F"):
         # Pillow's own conversion of 16-bit grey would cut everything above 255 to white.
         samples = np.clip(np.asarray(small, dtype=np.float32), 0, 65535)

@@ -266,12 +266,14 @@ def test_ones_own_network_classes_size_and_pictures(tmp_path: Path) -> None:
         calibration=own_pictures(tmp_path, 24),
         labels=tmp_path / "labels.txt",
         resize=80,
+        interpolation="bicubic",
         mean=(0.5, 0.4, 0.3),
         std=(0.25, 0.25, 0.5),
     )
     made = build(options, report)  # whose answers, in every form, are compared with PyTorch's
     manifest = made.manifest
     assert (manifest.architecture, manifest.classes, manifest.crop, manifest.resize) == (architecture, 5, 64, 80)
+    assert manifest.interpolation == "bicubic"
     assert (manifest.mean, manifest.std) == ((0.5, 0.4, 0.3), (0.25, 0.25, 0.5))
     assert "5 classes: 0 = a, 1 = b, 2 = c, ..." in report.said
     assert made.labels[4].zh == "戊"

@@ -65,6 +65,8 @@ def test_a_checkpoint_is_known_by_its_content(there: Bundle, tmp_path: Path) -> 
         ({"input_size": tiny_bundle.SIZE, "resize": tiny_bundle.SIZE, "mean": bundle.IMAGENET_MEAN}, True),
         ({"input_size": 64}, False),
         ({"resize": 64}, False),
+        ({"interpolation": "bilinear"}, True),
+        ({"interpolation": "bicubic"}, False),
         ({"mean": (0.5, 0.5, 0.5)}, False),
         ({"std": (0.5, 0.5, 0.5)}, False),
         ({"torchscript": True}, False),

@@ -131,7 +131,10 @@ def test_an_engine_that_is_not_installed_is_named_with_the_remedy(monkeypatch: p
         check_available("onnxruntime")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_MDWE is Linux's")
+@pytest.mark.skipif(
+    sys.platform != "linux" or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 3),
+    reason="PR_SET_MDWE is Linux 6.3's",
+)
 @pytest.mark.parametrize("name", ENGINES)
 def test_where_written_code_may_not_run_an_engine_works_or_says_so(name: str, digits_bundle: Bundle) -> None:
     """As under systemd's MemoryDenyWriteExecute; what the engine itself would say is nonsense."""
