@@ -39,11 +39,15 @@ class PixelNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See the class."""
+        return self.with_features(pixels)[0]
+
+    def with_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits and the feature map whose mean over the plane they are computed from: [N, C, h, w]."""
         x = pixels.permute(0, 3, 1, 2).float()  # [N, 3, H, W]
         x = self.features((x - self.mean) * self.scale)  # [N, channels, H / 32, W / 32]
         # The mean over the plane is what AdaptiveAvgPool2d and flatten do, in one operator that every engine knows.
         logits: Tensor = self.fc(x.mean((2, 3)))  # [N, classes]
-        return logits
+        return logits, x
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.model.engines.base import Logits
+from service.model.engines.base import Engine
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(Engine):
     """OpenVINO on the processor, compiled twice: all threads on one picture, and one thread on each of several.
 
     Measured on two cores with INT8: alone, the first form takes half the time; with two callers, the second has a fifth
@@ -30,6 +30,7 @@ class OpenVINOEngine:
         self.version = openvino.__version__.split("-")[0]
         core = openvino.Core()
         model = core.read_model(files[0])
+        self.gives_features = len(model.outputs) > 1
         # A fixed shape compiles to faster code than a free batch dimension.
         model.reshape([1, input_size, input_size, 3])
         with ThreadPoolExecutor() as pool:  # compiling takes one processor each
@@ -38,11 +39,11 @@ class OpenVINOEngine:
             self._wide, self._narrow = wide.result(), narrow.result()
         # The first call of a process is made by one thread alone: where several made it at once, they waited for one
         # another for ever, in 3 of 18 starts, and with them whoever needs the interpreter (OpenVINO 2026.4.1).
-        self._wide.logits(np.zeros((1, input_size, input_size, 3), np.uint8))
+        self._wide.run(np.zeros((1, input_size, input_size, 3), np.uint8), 1)
 
-    def logits(self, pixels: npt.NDArray[np.uint8], *, exclusive: bool = True) -> Logits:
-        """See Engine.logits; the pictures of a batch run one after the other."""
-        return (self._wide if exclusive else self._narrow).logits(pixels)
+    def _run(self, pixels: npt.NDArray[np.uint8], exclusive: bool, outputs: int) -> list[npt.NDArray[np.float32]]:
+        """See Engine; the pictures of a batch run one after the other."""
+        return (self._wide if exclusive else self._narrow).run(pixels, outputs)
 
 
 class _CompiledForm:
@@ -63,12 +64,16 @@ class _CompiledForm:
         )
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
 
-    def logits(self, pixels: npt.NDArray[np.uint8]) -> Logits:
+    def run(self, pixels: npt.NDArray[np.uint8], outputs: int) -> list[npt.NDArray[np.float32]]:
         try:
             request = self._idle.get_nowait()
         except queue.Empty:
             request = self._compiled.create_infer_request()  # as many as there are callers at once, then reused
         try:
-            return np.concatenate([request.infer([picture[None]], share_inputs=True)[0] for picture in pixels])
+            found = []
+            for picture in pixels:
+                results = request.infer([picture[None]], share_inputs=True, share_outputs=True)
+                found.append([np.array(results[index]) for index in range(outputs)])  # copies: the next run overwrites
+            return [np.concatenate(values) for values in zip(*found, strict=True)]
         finally:
             self._idle.put(request)
