@@ -361,7 +361,10 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
     assert_a_sentence(str(error.value))
 
 
-class _Pickler(pickle._Pickler):
+_WRITTEN_IN_PYTHON: Any = pickle._Pickler  # of which typeshed knows no methods
+
+
+class _Pickler(_WRITTEN_IN_PYTHON):  # type: ignore[misc]
     """Knows that quantisation schemes are PyTorch's.
 
     They do not say of which module they are; to find it, pickle asks every module that is loaded, and those of Pulumi's
