@@ -332,7 +332,7 @@ def test_int8_that_disagrees_is_not_the_default(
     ("change", "message"),
     [
         ({"weights": "missing.pth"}, "missing.pth does not exist"),
-        ({"weights": "digits", "architecture": "resnet50"}, "trains a resnet18, not a resnet50"),
+        ({"weights": "digits", "architecture": "resnet50"}, "--weights digits is resnet18, not resnet50"),
         ({"calibration": Path("no-such-folder")}, "no-such-folder is no folder"),
         ({"resize": 200}, "--resize 200 is less than the 224 pixels"),
     ],
