@@ -39,8 +39,9 @@ def expected(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     from service.build import weights
     from service.model.bundle import IMAGENET_MEAN, IMAGENET_STD
+    from service.model.networks import find
 
-    network = weights.untrained("resnet18").network
+    network = weights.untrained(find("untrained")).network
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
