@@ -20,7 +20,7 @@ from loadtest.errors import LoadTestError
 from loadtest.judge import results, saved
 from loadtest.judge.document import RunDocument
 from loadtest.judge.targets import Target
-from loadtest.measure import local_service, machine
+from loadtest.measure import machine, servers
 from loadtest.measure.distributed import MasterPlanRunner
 from loadtest.measure.endpoint import Endpoint, endpoint
 from loadtest.measure.progress import Progress
@@ -109,7 +109,7 @@ def prepared(options: Options, load: str | None) -> Iterator[Rig]:
     with contextlib.ExitStack() as stack:
         if options.host is None:
             progress.say("Starting the service of this checkout")
-            where = endpoint(stack.enter_context(local_service.serving(options.output)))
+            where = endpoint(stack.enter_context(servers.serving(options.output)))
         else:
             where = options.endpoint(options.host)
         service = Service(where)

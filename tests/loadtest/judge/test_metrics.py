@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 
 from loadtest.judge import metrics
-from loadtest.measure import percentiles
 from loadtest.measure.answers import Judgement, Outcome
 from loadtest.measure.records import Records
 from loadtest.plan.schedule import Phase, Scenario
@@ -25,36 +23,10 @@ def records_of(*requests: tuple[str, int, float, Judgement], attempt: int = 1) -
     return records
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 10, 99, 100, 101, 1000])
-def test_percentiles_are_those_of_numpy_by_nearest_rank(count: int) -> None:
-    values = np.sort(np.random.default_rng(count).exponential(20, count))
-    for q in (0.5, 0.95, 0.99, 1.0):
-        assert percentiles.percentile(values, q) == np.quantile(values, q, method="inverted_cdf")
-
-
 def test_locusts_rounding_of_response_times_is_not_in_them() -> None:
     """Locust would keep 147.3 ms as 150."""
     computed = metrics.compute(records_of(*[("small", 1, 147.3, GOOD)] * 400), SCENARIO)
     assert (computed.p50_ms, computed.p95_ms, computed.p99_ms) == (147.3, 147.3, 147.3)
-
-
-def test_so_many_samples_know_a_percentile() -> None:
-    assert [percentiles.samples_needed(q) for q in (0.5, 0.95, 0.99)] == [5, 59, 299]
-
-
-def test_confidence_intervals_hold_the_truth_in_95_of_100_cases() -> None:
-    rng = np.random.default_rng(1)
-    truth = -np.log(0.05)  # the 95th percentile of the exponential distribution
-    held = 0
-    for _ in range(1000):
-        low, high = percentiles.interval(np.sort(rng.exponential(1, 400)), 0.95) or (0, 0)
-        held += low <= truth <= high
-    assert 0.93 < held / 1000 < 0.98
-
-
-def test_no_interval_without_enough_samples() -> None:
-    assert percentiles.interval(np.arange(58.0), 0.95) is None
-    assert percentiles.interval(np.arange(59.0), 0.95) is not None
 
 
 def test_everything_is_counted_where_it_belongs() -> None:
