@@ -51,7 +51,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
         }
         network = PixelNetwork(trained.network, **normalization).eval()
         pictures = _pictures(trained, geometry, options.calibration, report)
-        _try(network, pictures, trained.info.source)
+        features = _try(network, pictures, trained.info.source)
         disk_space.check(network, folder, options.output)
 
         network_files = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
@@ -81,6 +81,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             **normalization,
             accuracy=accuracy,
             agreement=agreement,
+            features=features,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
         )
         made = bundle.write(folder, manifest, trained.labels)
@@ -143,12 +144,19 @@ def _geometry(preset: Preprocessing, options: Options) -> images.Geometry:
     return images.Geometry(resize, crop, options.interpolation or preset.interpolation)
 
 
-def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:
-    """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances."""
+def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> tuple[int, int, int] | None:
+    """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances.
+
+    Returns the shape [C, h, w] of the features, None where the network gives none.
+    """
     with torch.inference_mode():
-        logits = network(torch.from_numpy(pictures.calibration[:2]))
+        logits, *features = network.outputs(torch.from_numpy(pictures.calibration[:2]))
     if not logits.isfinite().all():
         raise BuildError(f"{name} answers a picture with numbers that are not finite: its training has diverged")
+    if not features:
+        return None
+    _, channels, height, width = features[0].shape
+    return channels, height, width
 
 
 def _pictures(trained: weights.Trained, geometry: images.Geometry, folder: Path | None, report: Reporter) -> PictureSet:

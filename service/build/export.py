@@ -32,16 +32,16 @@ _WINOGRAD_FROM = 8
 _STRIDE_AT_512 = 32  # by how much a ResNet's planes of 512 channels are smaller than its input, rounded up
 
 
-class _WithFeatures(nn.Module):
-    """What is exported: both outputs. The second costs nothing where nobody reads it (docs/decisions.md)."""
+class _Outputs(nn.Module):
+    """What is exported: both outputs, where the network has both."""
 
     def __init__(self, network: PixelNetwork) -> None:
         super().__init__()
         self.network = network
         self.eval()
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.with_features(pixels)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return self.network.outputs(pixels)
 
 
 def to_onnx(network: PixelNetwork, size: int, file: Path) -> None:
@@ -56,10 +56,10 @@ def to_onnx(network: PixelNetwork, size: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter uses what torch 2.13 deprecates
         program = torch.onnx.export(
-            _WithFeatures(network),
+            _Outputs(network),
             (example,),
             input_names=[INPUT],
-            output_names=OUTPUTS,
+            output_names=OUTPUTS if network.fc is not None else OUTPUTS[:1],
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=({0: batch},),
@@ -87,7 +87,7 @@ def to_torchscript(network: PixelNetwork, size: int, file: Path) -> None:
     """Write `network` as TorchScript, frozen and traced, with a free batch dimension."""
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with torch.inference_mode():
-        traced = torch.jit.freeze(torch.jit.trace(_WithFeatures(network), example))
+        traced = torch.jit.freeze(torch.jit.trace(_Outputs(network), example))
     torch.jit.save(traced, file)
 
 
@@ -103,7 +103,7 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with torch.inference_mode():
-            traced = torch.jit.trace(_WithFeatures(network), example)
+            traced = torch.jit.trace(_Outputs(network), example)
         torch.jit.save(traced, folder / "net.pt")
         _convert(folder, f"inputshape=[1,{size},{size},3]f32")
         made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
