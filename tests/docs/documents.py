@@ -37,14 +37,14 @@ class Command:
     Attributes:
         words: the program and its arguments; what comes from another command is in one word, `$(...)`.
         assignments: variables that are set before it.
-        answer: what a block of `console` shows below it.
+        is_run: whether it stands in a block of `console`.
     """
 
     page: str
     text: str
     words: tuple[str, ...]
     assignments: tuple[str, ...] = ()
-    answer: str = ""
+    is_run: bool = False
 
     def __str__(self) -> str:
         return f"{self.page}: {self.text}"
@@ -98,16 +98,17 @@ class Page:
     @property
     def commands(self) -> list[Command]:
         """Commands of blocks `sh` and `console`, and those in the text that begin as one of PROGRAMS does."""
-        found = []
+        found: list[Command] = []
         for block in self.blocks:
             if block.language == "console":
                 for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-                    line, _, answer = re.sub(r"\\\n\s*", "", part).partition("\n")
-                    found += _read(self.path, line, answer)
+                    line = re.sub(r"\\\n\s*", "", part).partition("\n")[0]
+                    found += _read(self.path, line, is_run=True)
             elif block.language == "sh":
                 without_documents = re.sub(r"<<(\w+)\n.*?^\1$", "", block.text, flags=re.MULTILINE | re.DOTALL)
                 for line in re.sub(r"\\\n\s*", "", without_documents).splitlines():
-                    found += _read(self.path, line)
+                    if not re.fullmatch(r"\s*(for .*; do|done)", line):
+                        found += _read(self.path, line)
         for span in re.findall(r"`([^`\n]+)`", self.prose):
             if span.split(" ")[0] in PROGRAMS and " " in span:
                 found += _read(self.path, span)
@@ -118,7 +119,7 @@ class Page:
 PROGRAMS = ("make", "python", "pip", "pytest", "pulumi", "gcloud", "locust", "docker", "curl")
 
 
-def _read(page: str, line: str, answer: str = "") -> Iterator[Command]:
+def _read(page: str, line: str, *, is_run: bool = False) -> Iterator[Command]:
     """Yield a line's commands: those in `$(...)` too, and each of several with `&&` or `;` between."""
     for inner in re.findall(r"\$\(([^()]+)\)", line):
         if inner.split()[0] in PROGRAMS:
@@ -139,7 +140,7 @@ def _read(page: str, line: str, answer: str = "") -> Iterator[Command]:
         while given < len(part) and _ASSIGNMENT.match(part[given]):
             given += 1
         if part[given:]:
-            yield Command(page, line.strip(), tuple(part[given:]), tuple(part[:given]), answer)
+            yield Command(page, line.strip(), tuple(part[given:]), tuple(part[:given]), is_run)
 
 
 PAGES = tuple(
