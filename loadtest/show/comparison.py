@@ -20,9 +20,7 @@ _ONE_RUN = (
     " start, other neighbours on the machine). Where one machine makes both, make pairs in alternation, A B A B A B,"
     " each into a folder of its own (before/1, after/1, before/2, ...), and compare before after."
 )
-_NO_TURNS = (
-    "The runs did not take turns (A B A B ...): what changed in the meantime counts as a difference, too."
-)
+_NO_TURNS = "The runs did not take turns (A B A B ...): what changed in the meantime counts as a difference, too."
 
 
 def command(first: Path, second: Path, output: Path | None) -> str:
