@@ -39,10 +39,7 @@ def measured(per_sec: float, ms: float, cases: list[str]) -> Measured:
         "memory_mb": 200.0,
         "model": None,
         "cases": {
-            case: dict(
-                zip(FIGURES, ([value] * ROUNDS for value in (per_sec, ms, ms * 1.2, ms * 1.5, 0.0)), strict=True)
-            )
-            for case in cases
+            case: {name: [value] * ROUNDS for name, value in zip(FIGURES, values, strict=True)} for case in cases
         },
     }
 
