@@ -115,11 +115,12 @@ class _Estimates:
             chosen = good & (requests.kind == kind)
             order = np.argsort(requests.latency_ms[chosen])
             ordered, of_block = requests.latency_ms[chosen][order], blocks[chosen][order]
-            for metric, quantile in PERCENTILES.items():
-                if len(ordered) >= samples_needed(quantile):
-                    name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS[kind]}"
-                    self.times.add(name)
-                    self.known[name] = np.array([_percentile(ordered, of_block, count, quantile) for count in counts])
+            known = {name: q for name, q in PERCENTILES.items() if len(ordered) >= samples_needed(q)}
+            drawn = np.array([_percentiles(ordered, of_block, count, [*known.values()]) for count in counts])
+            for number, metric in enumerate(known):
+                name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS[kind]}"
+                self.times.add(name)
+                self.known[name] = drawn[:, number]
 
         def total(mask: npt.NDArray[np.bool_]) -> Floats:
             return np.asarray(counts @ np.bincount(blocks[mask], minlength=counts.shape[1]), np.float64)
@@ -131,11 +132,12 @@ class _Estimates:
         self.known["error ratio"] = total(requests.outcome == "failed") / everything
 
 
-def _percentile(ordered: Floats, of_block: Counts, count: Counts, q: float) -> float:
-    """Return the nearest-rank percentile (percentiles.py) where a block is there as often as `count` says."""
+def _percentiles(ordered: Floats, of_block: Counts, count: Counts, quantiles: Sequence[float]) -> list[float]:
+    """Return nearest-rank percentiles (percentiles.py) where a block is there as often as `count` says."""
     upto = np.cumsum(count[of_block])
-    rank = max(1, math.ceil(q * upto[-1] - 1e-6))
-    return float(ordered[min(int(np.searchsorted(upto, rank)), len(ordered) - 1)])
+    return [
+        ordered[np.searchsorted(upto, max(1, math.ceil(q * upto[-1] - 1e-6)))] if upto[-1] else 0.0 for q in quantiles
+    ]
 
 
 def _blocks(
