@@ -18,6 +18,7 @@ from loadtest.bench.goals import GOALS, LOOP, check
 from loadtest.bench.result import FIGURES, Measured, Result
 from loadtest.bench.run import Schedule
 from loadtest.errors import LoadTestError
+from loadtest.measure.verdicts import Goal
 from tests.conftest import REPOSITORY
 
 ROUNDS = 3
@@ -194,6 +195,16 @@ def test_documents_quote_every_contender_and_every_goal_with_its_verdict(result:
     assert "A &lt;processor&gt;" in page
     assert re.findall(r"(?:src|href)='(?!data:)", page) == []
     assert "://" not in page
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md", "docs/speed.md"])
+def test_the_documents_have_a_row_for_each_goal(document: str) -> None:
+    """With the name in English, what is wanted and a verdict; the next run's figures then have their places."""
+    text = (REPOSITORY / document).read_text("utf-8").replace(" 倍", " times")
+    rows = re.findall(r"^\| ([^|]*) \| [^|]* \| ([<>]= [^|]*) \| (met|MISSED|达到|未达到) \|$", text, re.MULTILINE)
+    goals = [(name, Goal(name, sign, limit, unit).condition) for name, sign, limit, unit, _ in GOALS]
+    assert [wanted for _, wanted, _ in rows] == [wanted for _, wanted in goals]
+    assert document.endswith("zh-CN.md") or [name for name, *_ in rows] == [name for name, _ in goals]
 
 
 def test_the_documents_say_what_the_file_that_they_quote_says() -> None:
