@@ -87,7 +87,8 @@ class Page:
     @property
     def links(self) -> list[str]:
         """Targets of all links and pictures."""
-        return [found["target"] for found in _LINK.finditer(re.sub(r"`[^`\n]*`", "", self.prose))]
+        text = re.sub(r"`[^`\n]*`", "", self.prose)
+        return [found["target"] for found in _LINK.finditer(text)] + re.findall(r'<img src="([^"]*)"', text)
 
     @property
     def rows(self) -> list[list[str]]:

@@ -100,7 +100,7 @@ def test_every_price_has_its_source_or_is_marked_as_assumed() -> None:
 def test_every_monthly_figure_in_the_documentation_is_the_estimates(document: str) -> None:
     """They stand behind their configuration, `<!-- cost KEY=VALUE ... -->$12.40`; STACK names a shipped one."""
     text = (REPOSITORY / document).read_text("utf-8")
-    figures = re.findall(r"<!-- cost (.*?) -->\$([\d,.]*\d)", text)
+    figures = re.findall(r"<!-- cost ([^>]*?)\s-->\$([\d,.]*\d)", text)
     assert figures, f"{document} tells no cost"
     assert len(figures) == text.count("<!-- cost"), f"{document} has a figure that this test cannot read"
     for config, figure in figures:
