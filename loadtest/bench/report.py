@@ -64,7 +64,7 @@ def table(result: Result) -> str:
     rows = _rows(result, _COLUMNS)
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     lines = [row[0].ljust(widths[0]) + "".join(map(str.rjust, row[1:], widths[1:])) for row in rows]
-    goals = [f"{word:<8}{name}: {measured}, wanted {condition}" for name, measured, condition, word in _goals(result)]
+    goals = [f"{word:<8}{name}: {measured}, target {condition}" for name, measured, condition, word in _goals(result)]
     return "\n".join([_where(result), "", *lines, "", *_sentences(result), "", *goals])
 
 
@@ -72,7 +72,7 @@ def markdown(result: Result) -> str:
     """Return what documents quote: the machine, the contenders, the overload, every goal with its verdict."""
     contenders = _rows(result, [column for column in _COLUMNS if column[3]])
     contenders = [[_NAMES.get(name, name), *cells] for name, *cells in contenders if any(cells[:2])]  # no ceilings
-    goals = [["goal", "measured", "wanted", ""], *_goals(result)]
+    goals = [["goal", "measured", "target", ""], *_goals(result)]
     return "\n\n".join([f"Measured on {_where(result)}.", _md(contenders), *_sentences(result), _md(goals)])
 
 
@@ -82,7 +82,7 @@ def _md(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _goals(result: Result) -> list[list[str]]:
-    """Return each goal with what was measured, what was wanted, and the verdict, in words."""
+    """Return each goal with what was measured, the target, and the verdict, in words."""
     whys = [f" ({goal['why']})" if goal["why"] else "" for goal in result["goals"]]
     return [
         [goal["name"], goal["value"] + why, goal["condition"], goal["verdict"]]
@@ -198,7 +198,7 @@ def _draw_goals(axes: Any, result: Result) -> None:
         better = math.log2(max(share, 1e-3)) * (1 if goal["operator"] == ">=" else -1)
         if goal["measured"] is not None:
             axes.barh(number, max(-2.0, min(2.0, better)), color=colour, height=0.62, alpha=0.85)
-        text = f"{goal['verdict']}  {goal['value']}, wanted {goal['condition']}"
+        text = f"{goal['verdict']}  {goal['value']}, target {goal['condition']}"
         axes.annotate(text, (2.1, number), color=colour, va="center", fontsize=9, annotation_clip=False)
     axes.axvline(0, color="#1f1f1f", linewidth=1)
     axes.grid(visible=False)
