@@ -32,8 +32,8 @@ _WINOGRAD_FROM = 8
 _STRIDE_AT_512 = 32  # by how much a ResNet's planes of 512 channels are smaller than its input, rounded up
 
 
-class _Outputs(nn.Module):
-    """What is exported: both outputs, where the network has both."""
+class _BothOutputs(nn.Module):
+    """What is exported of a network that gives features."""
 
     def __init__(self, network: PixelNetwork) -> None:
         super().__init__()
@@ -42,6 +42,10 @@ class _Outputs(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return self.network.outputs(pixels)
+
+
+def _exported(network: PixelNetwork) -> nn.Module:
+    return network if network.fc is None else _BothOutputs(network)
 
 
 def to_onnx(network: PixelNetwork, size: int, file: Path) -> None:
@@ -56,7 +60,7 @@ def to_onnx(network: PixelNetwork, size: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter uses what torch 2.13 deprecates
         program = torch.onnx.export(
-            _Outputs(network),
+            _exported(network),
             (example,),
             input_names=[INPUT],
             output_names=OUTPUTS if network.fc is not None else OUTPUTS[:1],
@@ -87,7 +91,7 @@ def to_torchscript(network: PixelNetwork, size: int, file: Path) -> None:
     """Write `network` as TorchScript, frozen and traced, with a free batch dimension."""
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with torch.inference_mode():
-        traced = torch.jit.freeze(torch.jit.trace(_Outputs(network), example))
+        traced = torch.jit.freeze(torch.jit.trace(_exported(network), example))
     torch.jit.save(traced, file)
 
 
@@ -103,7 +107,7 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with torch.inference_mode():
-            traced = torch.jit.trace(_Outputs(network), example)
+            traced = torch.jit.trace(_exported(network), example)
         torch.jit.save(traced, folder / "net.pt")
         _convert(folder, f"inputshape=[1,{size},{size},3]f32")
         made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]
