@@ -87,7 +87,8 @@ class Page:
     @property
     def links(self) -> list[str]:
         """Targets of all links and pictures."""
-        return [found["target"] for found in _LINK.finditer(re.sub(r"`[^`\n]*`", "", self.prose))]
+        text = re.sub(r"`[^`\n]*`", "", self.prose)
+        return [found["target"] for found in _LINK.finditer(text)] + re.findall(r'<img src="([^"]*)"', text)
 
     @property
     def rows(self) -> list[list[str]]:
@@ -110,7 +111,7 @@ class Page:
                     if not re.fullmatch(r"\s*(for .*; do|done)", line):
                         found += _read(self.path, line)
         for span in re.findall(r"`([^`\n]+)`", self.prose):
-            if span.split(" ")[0] in PROGRAMS and " " in span:
+            if re.sub(r"^([A-Z]\w*=\S* )+", "", span).split(" ")[0] in PROGRAMS and " " in span:
                 found += _read(self.path, span)
         return found
 

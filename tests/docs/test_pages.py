@@ -41,6 +41,12 @@ def test_links_and_anchors_lead_somewhere(page: Page) -> None:
             assert name in other.anchors, f"{page.path} links to {link}: {other.path} has no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_no_line_of_a_paragraph_begins_with_a_comment(page: Page) -> None:
+    """Markdown would end the paragraph there, and show what follows as it is written."""
+    assert re.findall(r"^.+\n<!--.*-->.*[^\n].*$", re.sub(r"<!-- make bench .*", "", page.text), re.MULTILINE) == []
+
+
 def test_files_that_are_named_are_there() -> None:
     """In code of the text: `service/model/images.py`; without the folder where a whole one stands before it."""
     tops = {path.name for path in REPOSITORY.iterdir()} - {"models", "reports", "wheels"}
