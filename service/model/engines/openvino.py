@@ -56,7 +56,9 @@ class OpenVINOEngine(Engine):
     def _compile_features(self) -> _Forms:
         with self._compiling:  # by the first of several who ask
             if self._with_features is None:
-                self._with_features = self._compile(self._core.read_model(self._file[:]))
+                model = self._core.read_model(self._file[:])
+                self._file.madvise(mmap.MADV_DONTNEED)
+                self._with_features = self._compile(model)
             return self._with_features
 
     def _compile(self, model: Any) -> _Forms:
