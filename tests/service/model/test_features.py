@@ -72,7 +72,7 @@ def assert_probabilities_come_from_the_features(made: Bundle, engines: int, thre
             allowed = 1e-4 if engine.precision == "fp32" else made.manifest.tolerance["int8"] * served.max()
             assert np.abs(computed - served).max() <= allowed, engine.name
         by_precision[engine.precision] = features.ravel()
-    assert np.corrcoef(by_precision["fp32"], by_precision["int8"])[0, 1] >= 0.95
+    assert np.corrcoef(by_precision["fp32"], by_precision["int8"])[0, 1] >= 0.9
 
 
 def test_of_the_tiny_network(tiny_bundle: Bundle) -> None:
