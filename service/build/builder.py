@@ -67,7 +67,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
         threads = available_cpus()
         fp32 = OpenVINOEngine([folder / network_files["fp32"]], "fp32", threads, geometry.crop)
         int8 = OpenVINOEngine([folder / network_files["int8"]], "int8", threads, geometry.crop)
-        accuracy, agreement = gate.judge(fp32, int8, pictures, report)
+        verdict = gate.judge(fp32, int8, pictures, report)
         manifest = bundle.Manifest(
             architecture=row.architecture,
             weights=trained.info,
@@ -76,11 +76,11 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             interpolation=geometry.interpolation,
             classes=len(trained.labels),
             networks=network_files,
-            default_precision="int8" if gate.passed(agreement, report) else "fp32",
+            default_precision="int8" if verdict.passed else "fp32",
             samples=samples.record(folder, pictures, geometry, network, int8),
             **normalization,
-            accuracy=accuracy,
-            agreement=agreement,
+            accuracy=verdict.accuracy,
+            agreement=verdict.agreement,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
         )
         made = bundle.write(folder, manifest, trained.labels)
@@ -153,7 +153,7 @@ def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:
 
 def _pictures(trained: weights.Trained, geometry: images.Geometry, folder: Path | None, report: Reporter) -> PictureSet:
     if folder is not None:
-        return from_folder(folder, geometry, report)
+        return from_folder(folder, geometry, trained.labels, report)
     data = trained.digits
     if data is None:
         return from_scikit_image(geometry)
