@@ -66,7 +66,7 @@ def table(result: Result) -> str:
     rows = _rows(result, _COLUMNS)
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     lines = [row[0].ljust(widths[0]) + "".join(map(str.rjust, row[1:], widths[1:])) for row in rows]
-    goals = [f"{word:<8}{name}: {measured}, wanted {condition}" for name, measured, condition, word in _goals(result)]
+    goals = [f"{word:<8}{name}: {measured}, target {condition}" for name, measured, condition, word in _goals(result)]
     return "\n".join([_where(result), "", *lines, "", *_sentences(result), "", *goals])
 
 
@@ -80,7 +80,7 @@ def markdown(result: Result) -> str:
 
 def markdown_goals(result: Result) -> str:
     """Return the machine, and every goal with its verdict."""
-    return f"Measured on {_where(result)}.\n\n{_md([['goal', 'measured', 'wanted', ''], *_goals(result)])}"
+    return f"Measured on {_where(result)}.\n\n{_md([['goal', 'measured', 'target', ''], *_goals(result)])}"
 
 
 def _chinese_goals(result: Result, old: str) -> str:
@@ -115,7 +115,7 @@ def _md(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _goals(result: Result) -> list[list[str]]:
-    """Return each goal with what was measured, what was wanted, and the verdict, in words."""
+    """Return each goal with what was measured, the target, and the verdict, in words."""
     whys = [f" ({goal['why']})" if goal["why"] else "" for goal in result["goals"]]
     return [
         [goal["name"], goal["value"] + why, goal["condition"], goal["verdict"]]
@@ -232,7 +232,7 @@ def _draw_goals(axes: Any, result: Result) -> None:
         better = math.log2(max(share, 1e-3)) * (1 if goal["operator"] == ">=" else -1)
         if goal["measured"] is not None:
             axes.barh(number, max(-2.0, min(2.0, better)), color=colour, height=0.62, alpha=0.85)
-        text = f"{goal['verdict']}  {goal['value']}, wanted {goal['condition']}"
+        text = f"{goal['verdict']}  {goal['value']}, target {goal['condition']}"
         axes.annotate(text, (2.1, number), color=colour, va="center", fontsize=9, annotation_clip=False)
     axes.axvline(0, color="#1f1f1f", linewidth=1)
     axes.grid(visible=False)
