@@ -104,7 +104,7 @@ def plot(a: Sequence[SavedRun], b: Sequence[SavedRun], found: Sequence[Differenc
         right.axvline(0, color=drawing.INK, linewidth=1)
         # Two pairs may have an interval of which no picture shows the end.
         ends = max([100 * abs(end) for item in relative for end in item.limits or ()], default=0.0)
-        reach = min(ends, 3 * max([100 * abs(change) for item in relative for change in item.pairs], default=0.0))
+        reach = min(ends, max([100.0, *(300 * abs(change) for item in relative for change in item.pairs)]))
         right.set_xlim(max(-105.0, -1.05 * max(reach, 2.0)), 1.05 * max(reach, 2.0))
         right.set_yticks(range(len(relative)), [item.name for item in reversed(relative)])
         right.set(xlabel="B to A, %; with 95 % intervals" + ("; small: each pair of runs" if len(a) > 1 else ""))
