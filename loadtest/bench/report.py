@@ -31,25 +31,21 @@ _NAMES = {
 _Column = tuple[str, Callable[[Measured], float | None], str, bool]
 
 
-def _rate(case: Case) -> Callable[[Measured], float | None]:
-    return lambda row: statistics.median(row["rates"][case]) if case in row["rates"] else None
-
-
-def _ms(case: Case, quantile: int) -> Callable[[Measured], float | None]:
-    return lambda row: statistics.median(q[quantile] for q in row["ms"][case]) if case in row["ms"] else None
+def _case(case: Case, figure: str) -> Callable[[Measured], float | None]:
+    return lambda row: statistics.median(row["cases"][case][figure]) if case in row["cases"] else None
 
 
 # A column: its head, its figure, its unit and digits, and whether documents have it.
 _COLUMNS: list[_Column] = [
-    ("alone, p50", _ms("small 1", 0), "{:,.1f} ms", True),
-    ("12 megapixels", _ms("large 1", 0), "{:,.0f} ms", True),
-    ("PNG", _ms("png 1", 0), "{:,.0f} ms", False),
-    ("1 client", _rate("small 1"), "{:,.0f}/s", False),
-    ("4", _rate("small 4"), "{:,.0f}/s", False),
-    ("16 clients", _rate("small 16"), "{:,.0f}/s", True),
-    ("their p50", _ms("small 16", 0), "{:,.0f} ms", False),
-    ("their p99", _ms("small 16", 2), "{:,.0f} ms", True),
-    ("64", _rate("small 64"), "{:,.0f}/s", False),
+    ("alone, p50", _case("small 1", "p50_ms"), "{:,.1f} ms", True),
+    ("12 megapixels", _case("large 1", "p50_ms"), "{:,.0f} ms", True),
+    ("PNG", _case("png 1", "p50_ms"), "{:,.0f} ms", False),
+    ("1 client", _case("small 1", "per_sec"), "{:,.0f}/s", False),
+    ("4", _case("small 4", "per_sec"), "{:,.0f}/s", False),
+    ("16 clients", _case("small 16", "per_sec"), "{:,.0f}/s", True),
+    ("their p50", _case("small 16", "p50_ms"), "{:,.0f} ms", False),
+    ("their p99", _case("small 16", "p99_ms"), "{:,.0f} ms", True),
+    ("64", _case("small 64", "per_sec"), "{:,.0f}/s", False),
     ("memory", lambda row: row["memory_mb"], "{:,.0f} MB", True),
     ("start", lambda row: row["start_sec"], "{:,.2f} s", True),
 ]
@@ -171,15 +167,15 @@ def plot(result: Result) -> bytes:
         halves: Any = figure.subfigures(2, 1)
         left, right = halves[0].subplots(1, 2)
         for name, row in result["measured"].items():
-            if "small 1" not in row["rates"]:
+            if "small 1" not in row["cases"]:
                 continue
             line = "--" if name.endswith("fp32") else "-"
             style: Any = {"color": row["colour"], "marker": "o", "markersize": 4, "linestyle": line}
-            rates: Any = [_rate(f"small {count}")(row) for count in clients]
-            p99: Any = [_ms(f"small {count}", 2)(row) for count in clients]
+            rates: Any = [_case(f"small {count}", "per_sec")(row) for count in clients]
+            p99: Any = [_case(f"small {count}", "p99_ms")(row) for count in clients]
             left.plot(range(len(clients)), rates, label=name, **style)
             right.plot(rates, p99, **style)
-        loop = _rate("small 16")(result["measured"]["loop int8"]) or 0.0
+        loop = _case("small 16", "per_sec")(result["measured"]["loop int8"]) or 0.0
         left.axhline(loop, color="#0b57d0", linewidth=0.8, linestyle=":")
         left.annotate("INT8 in a loop, without HTTP", (0, loop), color="#0b57d0", va="bottom", fontsize=9)
         left.set(xticks=range(len(clients)), xticklabels=clients, xlabel="clients", ylabel="pictures a second")

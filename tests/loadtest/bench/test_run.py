@@ -68,8 +68,8 @@ def test_a_whole_run_measures_everyone_and_everything(tiny_bundle: Bundle, tmp_p
     assert [*measured] == [*names, "loop int8", "engine int8", "loop fp32", "engine fp32"]
     for name, row in measured.items():
         served = name in names
-        assert {*row["rates"]} == ({"small 1", "small 16", "large 1", "png 1"} if served else {"small 16"})
-        assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in row["rates"].values())
+        assert {*row["cases"]} == ({"small 1", "small 16", "large 1", "png 1"} if served else {"small 16"})
+        assert all(len(case["per_sec"]) == 2 and min(case["per_sec"]) > 0 for case in row["cases"].values())
         assert row["model"] == ({"engine": "none"} if served else None)
         assert bool(row["start_sec"] and row["memory_mb"]) is served
     assert result["overload"]["lost"] == {}
