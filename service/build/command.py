@@ -14,7 +14,7 @@ from service.build.reporter import Step
 from service.console import EXIT_MODEL, fail, model_errors
 from service.errors import BuildError
 from service.model import networks
-from service.model.bundle import INTERPOLATIONS, Channels
+from service.model.bundle import DEFAULT_FOLDER, INTERPOLATIONS, Channels
 from service.model.networks import ARCHITECTURES, AUTO, AUTO_ORDER, NETWORKS, OWN, TIMM
 
 
@@ -68,19 +68,24 @@ def _weights_help() -> str:
     metavar="NAME",
     help=f"{', '.join(ARCHITECTURES)}, or {TIMM}NAME where timm is installed. [default: the weights', or resnet18]",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Where the bundle goes. [default: models/ARCH]")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help=f"Where the bundle goes. [default: {DEFAULT_FOLDER}, which is what is served; with --arch models/ARCH]",
+)
 @click.option(
     "--input-size", type=click.IntRange(32, 1024), help="Side of the input in pixels. [default: the weights']"
 )
 @click.option(
     "--resize",
     type=click.IntRange(32, 4096),
-    help="What the short side is scaled to before the input is cut out. [default: 256 for 224, in ratio]",
+    help="What the short side is scaled to before the input is cut out. [default: the weights', in ratio]",
 )
 @click.option(
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
-    help="How your checkpoint's training resized pictures; always with antialiasing. [default: bilinear]",
+    help="How your checkpoint's training resized pictures; always with antialiasing. [default: as its architecture "
+    "was published, bilinear for ResNets]",
 )
 @click.option(
     "--mean",
@@ -88,7 +93,8 @@ def _weights_help() -> str:
     type=float,
     callback=_fractions,
     metavar="R G B",
-    help="What your checkpoint's training subtracted from pixels of 0 to 1. [default: ImageNet's, 0.485 0.456 0.406]",
+    help="What your checkpoint's training subtracted from pixels of 0 to 1. [default: as its architecture "
+    "was published; ImageNet's for ResNets, 0.485 0.456 0.406]",
 )
 @click.option(
     "--std",
@@ -96,7 +102,7 @@ def _weights_help() -> str:
     type=float,
     callback=_fractions,
     metavar="R G B",
-    help="What it divided them by. [default: ImageNet's, 0.229 0.224 0.225]",
+    help="What it divided them by. [default: likewise; 0.229 0.224 0.225]",
 )
 @click.option("--torchscript", is_flag=True, help="Also write network.ts, for ENGINE=torch.")
 @click.option(
@@ -133,11 +139,11 @@ def build(
                 f"{option} belongs to a checkpoint of your own; --weights {weights} brings what it needs."
             )
     try:
-        row = networks.find(AUTO_ORDER[0] if weights == AUTO else weights, arch)
+        networks.find(AUTO_ORDER[0] if weights == AUTO else weights, arch)
     except BuildError as error:
         raise click.UsageError(str(error)) from None
     options = Options(
-        output=output or Path("models") / row.architecture.replace("/", "-"),
+        output=output or (DEFAULT_FOLDER.with_name(arch.replace("/", "-")) if arch else DEFAULT_FOLDER),
         weights=weights,
         architecture=arch,
         input_size=input_size,

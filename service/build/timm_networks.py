@@ -22,7 +22,7 @@ from service.model.networks import TIMM, Preprocessing
 
 def _timm() -> Any:
     if importlib.util.find_spec("timm") is None:
-        raise BuildError("timm is not installed: pip install -r requirements/timm.txt")
+        raise BuildError("timm is not installed: pip install --no-deps -r requirements/timm.txt")
     from service.build import vision  # noqa: F401  # timm imports torchvision, which has to be prepared
 
     import timm  # isort: skip
@@ -67,7 +67,7 @@ def pretrained(architecture: str) -> tuple[Any, str, str]:
         network = _timm().create_model(architecture.removeprefix(TIMM), pretrained=True)
     except Exception as error:  # whatever its hub's client and its own loading raise
         raise Unreachable(
-            f"{source} cannot be fetched by timm: {str(error).strip().splitlines()[0]}. Check the network and try "
+            f"{source} cannot be fetched by timm: {str(error).strip().splitlines()[0].rstrip('.')}. Check the network and try "
             "again, or give a checkpoint of your own with --weights FILE"
         ) from None
     return network.eval(), str(source), str(described.get("license") or "")
