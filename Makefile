@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8080
-# What `make run` serves: auto (the first of official, lite0 and digits that can be had), any of README's table, or a
+# What `make run` serves: auto (the first of official, lite0 and digits that can be had), any of docs/build.md's table, or a
 # checkpoint of your own.
 MODEL_WEIGHTS ?= auto
 # What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself. In an

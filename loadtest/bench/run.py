@@ -12,8 +12,7 @@ from loadtest.bench import in_process, overload
 from loadtest.bench.contenders import OURS, Contender
 from loadtest.bench.goals import check
 from loadtest.bench.result import FIGURES, Case, Measured, Result
-from loadtest.bench.started import Running, Say, known, start
-from loadtest.bench.started import row as started_row
+from loadtest.bench.started import Running, Say, known, new_row, start
 from loadtest.measure import machine
 from loadtest.measure.answers import Outcome
 from loadtest.measure.clients import TIMEOUT_SEC, Samples, closed_loop
@@ -51,7 +50,7 @@ def run(
         measured = start(selected, sent["small"], started, say, schedule.starts, schedule.warm_up_sec)
         ceilings = {precision: in_process.Ceiling(bundle, precision) for precision in ("int8", "fp32")}
         for name in ("loop int8", "engine int8", "loop fp32", "engine fp32"):
-            measured[name] = started_row("#0b57d0")
+            measured[name] = new_row("#0b57d0")
         for number in range(schedule.rounds):
             say(f"Round {number + 1} of {schedule.rounds}: {len(started)} servers, {len(schedule.clients)} loads")
             _round(measured, started, ceilings, sent, schedule)

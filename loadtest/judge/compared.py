@@ -111,14 +111,16 @@ class _Estimates:
         self.known: dict[str, Floats] = {}
         self.times: set[str] = set()
         good, first = requests.outcome == "good", requests.attempt == 1
-        for kind in (kind for kind in REQUEST_KINDS if kind in run.result["mix"] and kind != BAD):
+        for kind in dict.fromkeys([*REQUEST_KINDS, *sorted(set(requests.kind.tolist()))]):  # people's own tasks, too
+            if kind == BAD:
+                continue
             chosen = good & (requests.kind == kind)
             order = np.argsort(requests.latency_ms[chosen])
             ordered, of_block = requests.latency_ms[chosen][order], blocks[chosen][order]
             known = {name: q for name, q in PERCENTILES.items() if len(ordered) >= samples_needed(q)}
             drawn = np.array([_percentiles(ordered, of_block, count, [*known.values()]) for count in counts])
             for number, metric in enumerate(known):
-                name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS[kind]}"
+                name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS.get(kind, kind)}"
                 self.times.add(name)
                 self.known[name] = drawn[:, number]
 
@@ -140,9 +142,7 @@ def _percentiles(ordered: Floats, of_block: Counts, count: Counts, quantiles: Se
     ]
 
 
-def _blocks(
-    run: SavedRun, rng: np.random.Generator, replicates: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _blocks(run: SavedRun, rng: np.random.Generator, replicates: int) -> tuple[Counts, Counts]:
     """Return the block of each request, and how often each block is drawn: once, then anew within each phase."""
     requests = run.requests
     blocks, counts, first = np.zeros(len(requests.due_sec), np.int64), [], 0

@@ -1,7 +1,7 @@
 """Every network that is built here, a row each: where its weights are from, and how pictures are prepared for it.
 
-Data alone, without PyTorch. `--weights`, `--arch`, their help, what fits together and README's table derive from it. A
-new network of a known architecture is a row; an architecture is a row, and its layers in `service/build/networks.py`.
+Data alone, without PyTorch. `--weights`, `--arch`, their help, what fits together and docs/build.md's table derive from
+it. A new network of a known architecture is a row; an architecture is one too, and its layers are in build/networks.py.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ NETWORKS = (
         ),
         licence="Apache-2.0",
         top1_percent=71.50,
-        top1_source="timm, resnet18.a1_in1k; arXiv:2110.00476",
+        top1_source="timm's results, resnet18.a1_in1k",
     ),
     Network(
         weights="lite0",
@@ -169,7 +169,7 @@ NETWORKS = (
         ),
         licence="Apache-2.0",
         top1_percent=74.83,
-        top1_source="timm 1.0, tf_efficientnet_lite0.in1k, the same checkpoint; Google's own figure is 75.1",
+        top1_source="timm's results, tf_efficientnet_lite0.in1k: the same checkpoint; Google says 75.1",
     ),
     Network(
         weights="digits",
@@ -243,7 +243,7 @@ def find(weights: str, architecture: str | None = None) -> Network:
 
 
 def table() -> list[tuple[str, str, str, str, str, str]]:
-    """List the rows as README's table has them: weights, network, preparation, accuracy, licence, where from."""
+    """List the rows as docs/build.md has them: weights, network, preparation, accuracy, licence, where from."""
     rows = []
     for row in (*NETWORKS, OWN):
         known = ARCHITECTURES.get(row.architecture)
@@ -255,7 +255,7 @@ def table() -> list[tuple[str, str, str, str, str, str]]:
                 f"`{row.weights}`" if row is not OWN else "a file",
                 title,
                 prepared,
-                f"{row.top1_percent:.2f} %" if row.top1_percent else "",
+                f"{row.top1_percent:.2f} % ({row.top1_source})" if row.top1_percent else "",
                 row.licence,
                 row.summary,
             )

@@ -17,6 +17,8 @@ from loadtest.bench.contenders import LITE0, OURS, OURS_FP32, PLAIN
 from loadtest.bench.goals import GOALS, LOOP, check
 from loadtest.bench.result import FIGURES, Measured, Result
 from loadtest.bench.run import Schedule
+from loadtest.errors import LoadTestError
+from loadtest.measure.verdicts import Goal
 from tests.conftest import REPOSITORY
 
 ROUNDS = 3
@@ -162,10 +164,21 @@ def test_documents_quote_every_contender_and_every_goal_with_its_verdict(result:
     saved, document = tmp_path / "reports", tmp_path / "README.md"
     (tmp_path / "docs").mkdir()
     report.save(result, saved)
-    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    names = "\n".join(f"| 目标 {number} | 旧 | 旧 | 旧 |" for number in range(len(GOALS)))
+    parts = {"all": "old", "goals": "old", "目标": f"| 目标 | | | |\n|---|---|---|---|\n{names}"}
+    marked = "<!-- make bench {0}: begin -->\n{1}\n<!-- make bench {0}: end -->\nbetween\n"
+    document.write_text("".join(marked.format(*part) for part in parts.items()))
     assert report.publish(saved, tmp_path) == [document]
     text = document.read_text()
-    assert text == f"before\n{report.BEGIN}\n{report.markdown(result)}\n{report.END}\nafter\n"
+    assert text.count("between") == len(parts)
+    assert text.startswith(marked.format("all", report.markdown(result)))
+    assert marked.format("goals", report.markdown_goals(result)) in text
+    assert "| 目标 0 | 3.3 倍 | >= 3.3 倍 | 达到 |" in text
+    assert "未达到 |" in text
+    assert "旧" not in text
+    document.write_text(text.replace("| 目标 1 |", "目标 1"))
+    with pytest.raises(LoadTestError, match="a row for each goal"):
+        report.publish(saved, tmp_path)
     for row in (
         "| **this service**, INT8 | 15.0 ms | 15 ms | 99/s | 22 ms | 200 MB | 1.20 s |",
         "| throughput, INT8, 16 clients, against the plain service | 3.3 times | >= 3.3 times | met |",
@@ -184,14 +197,25 @@ def test_documents_quote_every_contender_and_every_goal_with_its_verdict(result:
     assert "://" not in page
 
 
+@pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md", "docs/speed.md"])
+def test_the_documents_have_a_row_for_each_goal(document: str) -> None:
+    """With the name in English, what is wanted and a verdict; the next run's figures then have their places."""
+    text = (REPOSITORY / document).read_text("utf-8").replace(" 倍", " times")
+    rows = re.findall(r"^\| ([^|]*) \| [^|]* \| ([<>]= [^|]*) \| (met|MISSED|达到|未达到) \|$", text, re.MULTILINE)
+    goals = [(name, Goal(name, sign, limit, unit).condition) for name, sign, limit, unit, _ in GOALS]
+    assert [wanted for _, wanted, _ in rows] == [wanted for _, wanted in goals]
+    assert document.endswith("zh-CN.md") or [name for name, *_ in rows] == [name for name, _ in goals]
+
+
 def test_the_documents_say_what_the_file_that_they_quote_says() -> None:
     """docs/bench.json is a run on a quiet machine; `python -m loadtest.bench --publish` writes what quotes it."""
     file = REPOSITORY / "docs" / report.JSON
     if not file.exists():
         pytest.skip("docs/bench.json is not there yet: make bench, then python -m loadtest.bench --publish")
-    quoted = f"{report.BEGIN}\n{report.markdown(json.loads(file.read_text('utf-8')))}\n{report.END}"
-    documents = [path.read_text("utf-8") for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"))]
-    assert sum(quoted in text for text in documents) == sum(report.BEGIN in text for text in documents) >= 1
+    result = json.loads(file.read_text("utf-8"))
+    for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")):
+        text = path.read_text("utf-8")
+        assert report.quote(text, result) == text, f"{path.name}: python -m loadtest.bench --publish"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"measured": 3}'])

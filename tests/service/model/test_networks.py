@@ -1,4 +1,4 @@
-"""The table of networks: what it says of itself, what fits together, and that README says the same."""
+"""The table of networks: what it says of itself, what fits together, and that the documents say the same."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from service.model.networks import ARCHITECTURES, AUTO_ORDER, NETWORKS, OWN, fin
 from tests.conftest import REPOSITORY
 
 
-def test_readme_has_the_table() -> None:
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
+def test_the_documents_have_the_table() -> None:
+    page = (REPOSITORY / "docs" / "build.md").read_text("utf-8")
     heading = "| `--weights` | network | pictures | top-1 | licence | what |\n|---|---|---|---|---|---|\n"
     rows = "".join(f"| {' | '.join(row)} |\n" for row in networks.table())
-    assert heading + rows in readme
+    assert heading + rows in page
 
 
 def test_the_command_line_offers_every_row() -> None:
