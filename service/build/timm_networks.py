@@ -68,8 +68,8 @@ def pretrained(architecture: str) -> tuple[Any, str, str]:
     except Exception as error:  # whatever its hub's client and its own loading raise
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise Unreachable(
-            f"{source} cannot be fetched by timm: {reason}. Check the network and try again, or give a checkpoint of your "
-            "own with --weights FILE"
+            f"{source} cannot be fetched by timm: {reason}. Check the network and try again, or give a checkpoint of "
+            "your own with --weights FILE"
         ) from None
     return network.eval(), str(source), str(described.get("license") or "")
 
