@@ -111,7 +111,7 @@ class Page:
                     if not re.fullmatch(r"\s*(for .*; do|done)", line):
                         found += _read(self.path, line)
         for span in re.findall(r"`([^`\n]+)`", self.prose):
-            if span.split(" ")[0] in PROGRAMS and " " in span:
+            if re.sub(r"^([A-Z]\w*=\S* )+", "", span).split(" ")[0] in PROGRAMS and " " in span:
                 found += _read(self.path, span)
         return found
 
