@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from service.build import resnet
 from service.build.checkpoint_file import SAVE, CheckpointError, listed, read
-from service.build.fitting import State, fitted, judge_classes
+from service.build.fitting import State, a, fitted, judge_classes
 from service.build.networks import head_and_anchor
 from service.build.resnet import FEATURES
 
@@ -99,7 +99,7 @@ def load(file: Path, architecture: str) -> Checkpoint:
     place, remark = _choose(file, architecture, anchor, read(file))
     state = place.own
     if (weight := state.get(f"{head}.weight")) is None or weight.ndim != 2:
-        raise CheckpointError(f"{file} holds no {head}.weight of classes x features, the head of an {architecture}")
+        raise CheckpointError(f"{file} holds no {head}.weight of classes x features, the head of {a(architecture)}")
     judge_classes(file, head, len(weight))
     return Checkpoint(fitted(file, state, architecture, head), len(weight), remark)
 
@@ -181,7 +181,7 @@ def _choose(file: Path, architecture: str, anchor: str, content: object) -> tupl
         )
     if any(str(name).endswith(anchor) for _, items in _containers(content) for name, _ in items):
         raise CheckpointError(f"{file} holds parameters that are no tensors of PyTorch, but NumPy's or others: {SAVE}")
-    whose = "a torchvision ResNet" if anchor == _RESNET_ANCHOR else f"an {architecture}"
+    whose = "a torchvision ResNet" if anchor == _RESNET_ANCHOR else a(architecture)
     _, tensors = next(_states(content), ((), {}))
     names = [str(name) for name in tensors or (content if isinstance(content, Mapping) else ())]
     raise CheckpointError(

@@ -27,7 +27,7 @@ def fitted(file: Path, state: State, architecture: str, head: str = "fc") -> nn.
     counters = {k: torch.tensor(0) for k in result.state_dict() if k.endswith("num_batches_tracked")}
     wanted = {k: tuple(v.shape) for k, v in result.state_dict().items() if k not in counters}
     found = {name: tuple(value.shape) for name, value in state.items()}
-    whose = f"a torchvision {architecture}" if architecture.startswith("resnet") else f"an {architecture}"
+    whose = f"a torchvision {architecture}" if architecture.startswith("resnet") else a(architecture)
     if missing := [name for name in wanted if name not in found]:
         raise CheckpointError(f"{file} lacks {listed(missing)}, which {whose} has")
     if beyond := [name for name in found if name not in wanted]:
@@ -59,6 +59,11 @@ def judge_classes(file: Path, head: str, classes: int) -> None:
             f"that is always 0, and give two labels: w = state['{head}.weight']; state['{head}.weight'] = "
             "torch.cat([0 * w, w]), and the same for the bias"
         )
+
+
+def a(architecture: str) -> str:
+    """Return the architecture with its article."""
+    return f"{'an' if architecture[0] in 'aeiou' else 'a'} {architecture}"
 
 
 def shape(lengths: Iterable[int]) -> str:

@@ -66,7 +66,7 @@ def pretrained(architecture: str) -> tuple[Any, str, str]:
     try:
         network = _timm().create_model(architecture.removeprefix(TIMM), pretrained=True)
     except Exception as error:  # whatever its hub's client and its own loading raise
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise Unreachable(
             f"{source} cannot be fetched by timm: {reason}. Check the network and try again, or give a checkpoint of "
             "your own with --weights FILE"
