@@ -136,6 +136,7 @@ class TestWhatPeopleSee:
         text = self.text(sides["A"], sides["B"])
         assert ("did not take turns" in text) is said
         assert "One run a side" not in text
+        assert "make five" in text
 
     def test_other_conditions_are_listed(self) -> None:
         other = run(2, mix={"small": 3, "bad": 1}, interrupted=True)
