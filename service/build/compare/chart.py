@@ -27,6 +27,14 @@ def draw(results: Sequence[Result], machine: str, file: Path) -> None:
         where="pre",
         color="#188038",
         linewidth=1.5,
+        zorder=1,
+    )
+    axes.scatter(
+        [result.pictures_per_sec for result in best],
+        [result.accuracy or 0 for result in best],
+        s=160,
+        facecolors="none",
+        edgecolors="#188038",
         label="no other is better in both",
         zorder=1,
     )
@@ -35,16 +43,17 @@ def draw(results: Sequence[Result], machine: str, file: Path) -> None:
         axes.scatter(
             [result.pictures_per_sec for result in points],
             [result.accuracy or 0 for result in points],
-            s=[60 if result in best else 30 for result in points],
+            s=40,
             color=colour,
             label=precision.upper(),
             zorder=2,
         )
     for result in known:
         axes.annotate(
-            result.network + ("" if result.weights_here else " (random weights)"),
+            result.network + ("" if result.weights_here else " (random)"),
             (result.pictures_per_sec, result.accuracy or 0),
-            xytext=(6, 5),
+            xytext=(0, 9),
+            ha="center",
             textcoords="offset points",
             fontsize=8,
         )
@@ -58,7 +67,7 @@ def draw(results: Sequence[Result], machine: str, file: Path) -> None:
     axes.grid(visible=True, which="both", color="#e8eaed")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12, y=0.12)
-    axes.legend(frameon=False, loc="lower left")
+    axes.margins(x=0.15, y=0.15)
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=120)
     plt.close(figure)

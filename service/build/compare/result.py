@@ -54,8 +54,11 @@ class Result:
 
 
 def comparable(results: Sequence[Result]) -> list[Result]:
-    """Return those whose accuracy can be compared: all measured here or, where none is, all as published."""
-    known = [result for result in results if result.accuracy is not None]
+    """Return those whose accuracy can be compared: all measured here or, where none is, all as published.
+
+    Without those that a gate refused: theirs is not what was published.
+    """
+    known = [result for result in results if result.accuracy is not None and not result.refused]
     measured = [result for result in known if result.measured]
     return measured or known
 
@@ -74,7 +77,7 @@ def _beats(one: Result, other: Result) -> bool:
 
 def recommend(results: Sequence[Result]) -> str:
     """Return in one sentence which network to take on this machine, and why."""
-    usable = [result for result in comparable(results) if not result.refused]
+    usable = comparable(results)
     candidates = [result for result in usable if result.weights_here] or usable
     if not candidates:
         return "No network can be recommended: none of those that ran has a known accuracy."

@@ -115,7 +115,7 @@ def _result(network: Network, built: Built, precision: str, worker: Worker, turn
         pictures_per_sec=statistics.median(turn.pictures_per_sec for turn in turns),
         lone_ms=statistics.median(turn.lone_ms for turn in turns),
         memory_mb=worker.memory_mb(),
-        size_mb=sum(built.bundle.network(name).stat().st_size for name in files) / 1e6,
+        size_mb=sum(manifest.files[manifest.networks[name]]["bytes"] for name in files) / 1e6,
         accuracy=published if counted is None else counted,
         measured=counted is not None,
         processors=available_cpus(),
