@@ -1,8 +1,9 @@
 """Clients that cost little, for servers on this machine: a closed loop and an open loop over bare sockets.
 
 Where client and server share two processors, a client's time is the server's loss: these take 0.02 to 0.13 ms of a
-processor for a request of 95 KB (AMD EPYC, 2026-11), Locust several times that. What they measure is what Locust's users measure (users.py): an outcome is one of answers.py,
-a percentile one of percentiles.py, and in an open loop latency counts from the moment at which a request was due.
+processor for a request of 95 KB (AMD EPYC, 2026-11), Locust several times that. What they measure is what Locust's
+users measure (users.py): an outcome is one of answers.py, a percentile one of percentiles.py, and in an open loop
+latency counts from the moment at which a request was due.
 """
 
 from __future__ import annotations
