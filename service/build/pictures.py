@@ -54,8 +54,8 @@ _JUDGING_PHOTOS = (
 # sees a variety; what judges is about the central square of 0.875 that the service cuts out.
 _ANYWHERE = ((0.4, 1.0), 1.0)
 _CENTRAL = ((0.75, 1.0), 0.2)
-# Of them, those that are CC0, as skimage.data says, and of what ImageNet has a name for: a cat, an espresso, a camera on
-# its tripod. (A network calls the rocket a drilling platform.)
+# Of them, those that are CC0, as skimage.data says, and of what ImageNet has a name for: a cat, an espresso, a camera
+# on its tripod. (lite0 calls the rocket a drilling platform.)
 _SAMPLE_PHOTOS = ("chelsea.png", "coffee.png", "camera.png")
 _MIN_FOLDER = 20
 _SAMPLE_SIDE = 512
