@@ -16,7 +16,7 @@ from service.model.processors import available_cpus
 @click.command()
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     help="Your own pictures, a folder for each class: half calibrates INT8, the other half measures accuracy.",
 )
 @click.option(
@@ -32,6 +32,8 @@ from service.model.processors import available_cpus
 )
 def compare(pictures: Path | None, output: Path, rounds: int, seconds: float) -> None:
     """Run every network of the table on this machine, in FP32 and INT8, and recommend one."""
+    if pictures and not pictures.is_dir():
+        raise click.UsageError(f"{pictures} is no folder; --pictures takes a folder of pictures.")
     try:
         from service.build.compare import chart, run
 
