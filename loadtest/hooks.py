@@ -15,7 +15,7 @@ import statistics
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import click
 import gevent
@@ -36,11 +36,15 @@ from loadtest.plan.schedule import Plan
 from loadtest.rig import Rig, make_pictures, stand_ready
 
 _PLAN, _RECORDS, _TROUBLE = "loadtest-plan", "loadtest-records", "loadtest-trouble"
+_REGISTERED = "loadtest_registered"
 _PROGRESS_SEC = 10
 
 
 def register(events: Events) -> None:
-    """Listen to Locust's events; a locustfile calls it when it is loaded."""
+    """Listen to Locust's events, once; a locustfile calls it when it is loaded."""
+    if getattr(events, _REGISTERED, False):
+        return
+    setattr(events, _REGISTERED, True)
 
     def init(environment: Environment, runner: Any, web_ui: Any = None, **_: Any) -> None:
         try:
@@ -55,8 +59,7 @@ def register(events: Events) -> None:
 
 def parsed(environment: Environment) -> Namespace:
     """Return what Locust's command line said."""
-    options: Namespace = environment.parsed_options
-    return options
+    return cast(Namespace, environment.parsed_options)
 
 
 class _Worker:
@@ -175,6 +178,9 @@ class _Judge:
             self.environment.process_exit_code = USAGE
             raise StopTest(self.trouble)
         plan = self.session.plan
+        self.before = self.rig.process()
+        self.running, self.interrupted = True, False
+        self.session.begin(plan)
         # A closed loop's users end with their answers. Those of an open loop end by themselves, or at once.
         self.environment.stop_timeout = ANSWER_LIMIT_SEC if plan.scenario.closed else 0.0
         if self.master:
@@ -184,9 +190,6 @@ class _Judge:
                 share = plan.of(number, len(workers)).to_dict()
                 message = {"plan": share, "host": self.rig.endpoint.url, "shaped": self.session.shaped}
                 self.runner.send_message(_PLAN, message, worker)
-        self.before = self.rig.process()
-        self.running, self.interrupted = True, False
-        self.session.begin(plan)
         self.greenlets = [watch_lateness(self.session)]
         if self.rig.options.progress:
             self.greenlets.append(gevent.spawn(show_progress, self.session))

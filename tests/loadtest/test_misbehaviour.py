@@ -19,7 +19,19 @@ pytestmark = pytest.mark.slow
 
 def run(url: str, folder: Path, *load: object, table: str = LENIENT, **settings: object) -> Ended:
     file = targets(folder, steady=table)
-    always = ("--scenario", "steady", "--warm-up", 0, "--mix", "small", "--targets", file, "--output", folder)
+    always = (
+        "--scenario",
+        "steady",
+        "--warm-up",
+        0,
+        "--mix",
+        "small",
+        "--targets",
+        file,
+        "--output",
+        folder,
+        "--no-charts",
+    )
     return command("run", "--host", url, *always, *load, **settings)
 
 

@@ -18,10 +18,9 @@ from loadtest.judge import results, saved, targets
 from loadtest.judge.results import Conditions, Run
 from loadtest.measure.answers import Judgement, Outcome
 from loadtest.measure.records import Records
-from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
 from loadtest.plan.scenarios import NAMES, Overrides, make
-from loadtest.plan.schedule import Arrival
+from loadtest.plan.schedule import Arrival, Plan
 from loadtest.show import comparison, report, summary
 from tests.loadtest.scripted import MODEL
 
