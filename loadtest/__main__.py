@@ -24,7 +24,6 @@ from loadtest import options as options_
 from loadtest.errors import LoadTestError
 from loadtest.exit_codes import INTERRUPTED, MISSED, USAGE
 from loadtest.judge.targets import RATE, choose
-from loadtest.measure import local_service
 from loadtest.options import Options
 from loadtest.plan.scenarios import SMOKE
 from loadtest.plan.schedule import Scenario
@@ -147,16 +146,10 @@ def rate(
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Also write a picture (PNG) of both.")
 def compare(first: Path, second: Path, output: Path | None) -> None:
-    """Compare two saved runs: folders with a results.json, or those files."""
-    from loadtest.judge import saved
-
-    a, b = saved.load(first), saved.load(second)
+    """Compare two sides, each a saved run (a folder with a results.json) or a folder of runs that took turns."""
     from loadtest.show import comparison
 
-    click.echo(comparison.table(a, b, (str(first), str(second))))
-    if output:
-        output.write_bytes(comparison.plot(a, b, (str(first), str(second))))
-        click.echo(f"\n  {output}")
+    click.echo(comparison.command(first, second, output))
 
 
 @contextlib.contextmanager
@@ -179,7 +172,11 @@ def _target(options: Options, host: str | None, serve: bool, folder: Path) -> It
         if value is not None:
             raise LoadTestError(f"--serve starts a service {why}: give --host with --{name}.")
     click.echo("Starting the service of this checkout", err=True)
-    with local_service.serving(folder) as url:
+    import locust  # noqa: F401  # first: it replaces the standard library's ssl, which the next line loads
+
+    from loadtest.measure import servers
+
+    with servers.serving(folder) as url:
         yield url
 
 

@@ -31,6 +31,7 @@ from loadtest.measure.answers import Outcome
 from loadtest.measure.session import Session, attach
 from loadtest.measure.users import ANSWER_LIMIT_SEC, ScenarioShape, record_requests, watch_lateness
 from loadtest.options import Options, add_arguments
+from loadtest.plan import mix
 from loadtest.plan.bodies import Bodies
 from loadtest.plan.schedule import Plan
 from loadtest.rig import Rig, make_pictures, stand_ready
@@ -67,9 +68,9 @@ class _Worker:
 
     def __init__(self, environment: Environment) -> None:
         self.environment: Environment = environment
-        self.runner: Any = environment.runner  # a worker's has more than the others
+        self.runner = cast(Any, environment.runner)  # a worker's has more than the others
         self.options = Options.of(parsed(environment))
-        self.bodies = Bodies(make_pictures(self.options), self.options.seed)
+        self.bodies = Bodies(make_pictures(self.options, mix.parse(self.options.mix)), self.options.seed)
         self.session = Session(bodies=self.bodies)
         self.watch: gevent.Greenlet | None = None
         attach(environment, self.session)
@@ -79,7 +80,8 @@ class _Worker:
         events.test_start.add_listener(self._begin)
         events.report_to_master.add_listener(self._report)
         events.test_stop.add_listener(self._end)
-        events.quitting.add_listener(self._end)
+        # Locust stops the users after it has told the master that this worker is gone, and what they sent would be lost.
+        events.quitting.add_listener(lambda **_: self.runner.stop())
         main = gevent.getcurrent()
         _on_interruption(lambda: gevent.kill(main, KeyboardInterrupt))
 
@@ -116,7 +118,7 @@ class _Judge:
 
     def __init__(self, environment: Environment, web_ui: Any) -> None:
         self.environment, self.web_ui = environment, web_ui
-        self.runner: Any = environment.runner  # a master's has more than the others
+        self.runner = cast(Any, environment.runner)  # a master's has more than the others
         self.master = isinstance(self.runner, MasterRunner)
         self.main = gevent.getcurrent()
         self.rig: Rig | None = None
@@ -233,6 +235,8 @@ class _Judge:
     def _interrupt(self) -> None:
         self.interrupted, self.environment.stop_timeout = True, 0.0
         click.echo("Interrupted: the test is stopped; what was measured so far is judged.", err=True)
+        if self.running and self.master:
+            self.runner.stop()  # waits for what the workers still have to report
         if self.running or self.web_ui is not None:
             gevent.kill(self.main, KeyboardInterrupt)
         else:  # a master that waits for its workers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,22 +115,25 @@ def stand_ready(options: Options, host: str, sends: bool = True, stock: pictures
     Raises:
         LoadTestError: something is missing or wrong, nobody answers at `host`, or someone else does.
     """
-    where, wanted = options.endpoint(host), mix.parse(options.mix)
-    wanted_targets = targets_of(options)
+    where, wanted, service_targets = options.endpoint(host), mix.parse(options.mix), targets_of(options)
     service = Service(where)
-    if stock is None or not (options.pictures or wanted.keys() - {mix.SEVERAL} <= stock.keys()):
-        stock = make_pictures(options, sends)
+    made_before = stock is not None and not options.pictures and wanted.keys() - {mix.SEVERAL} <= stock.keys()
+    if not made_before:
+        stock = make_pictures(options, {mix.SMALL})
+    assert stock is not None  # noqa: S101  # it is one or the other
+    version = service.check(Bodies(stock).next(mix.SMALL), _READY_LIMIT_SEC if options.served else 0.0)
+    if sends and not made_before and not options.pictures:
+        stock = make_pictures(options, wanted.keys())
     bodies = Bodies(stock, options.seed)
     sendable = _sendable(options, wanted, bodies) if options.pictures else wanted
-    version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.served else 0.0)
-    return Rig(options, where, service, version, stock, bodies, sendable, wanted_targets)
+    return Rig(options, where, service, version, stock, bodies, sendable, service_targets)
 
 
-def make_pictures(options: Options, sends: bool = True) -> pictures.Stock:
-    """Read or make the pictures; who lets others send makes do with small ones."""
+def make_pictures(options: Options, request_kinds: Collection[str]) -> pictures.Stock:
+    """Read the pictures from their folder, or make those that the request kinds need."""
     if options.pictures:
         return pictures.from_folder(options.pictures, lambda text: click.echo(text, err=True))
-    return pictures.generate(set(mix.parse(options.mix)) if sends else {mix.SMALL}, options.seed)
+    return pictures.generate(set(request_kinds), options.seed)
 
 
 def targets_of(options: Options) -> list[Target]:

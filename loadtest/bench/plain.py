@@ -13,7 +13,14 @@ import torch
 from flask import Flask, Response, jsonify, request
 from PIL import Image
 
-from loadtest.bench.vision import torchvision
+# torchvision beside a torch without CUDA: wheels from the package registry then miss operators that nothing needs.
+# Declarations live as long as this object.
+_library = torch.library.Library("torchvision", "FRAGMENT")
+for _name in ("nms", "qnms"):
+    if not hasattr(torch.ops.torchvision, _name):
+        _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import torchvision  # noqa: E402  # only after the operators are declared
 
 
 def create_app() -> Flask:

@@ -1,126 +1,212 @@
-"""What people look at: a table, a plot, a page that holds both and asks no other host."""
+"""What people look at: a table, a picture, a page that holds both; and the copy of them that the documents quote.
+
+All of it is made from a result as bench.json has it, so that a document can be held against the file that it quotes.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
-import io
+import json
+import math
+import re
+import shutil
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from loadtest.bench.goals import check
-from loadtest.bench.result import Decoding, Overload, Result
+from loadtest.bench.contenders import LITE0, LITE0_FP32, OURS, OURS_FP32, PLAIN
+from loadtest.bench.result import Case, Measured, Result
+from loadtest.errors import LoadTestError
 from loadtest.measure import machine
+
+JSON, PNG, HTML = "bench.json", "bench.png", "bench.html"
+# In a document, what stands between these is written by `publish`.
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+_NAMES = {
+    OURS: "**this service**, INT8", OURS_FP32: "this service, FP32", LITE0: "this service, lite0 INT8",
+    LITE0_FP32: "this service, lite0 FP32", PLAIN: "Flask's own server with TorchScript, FP32",
+}  # fmt: skip
+_Column = tuple[str, Callable[[Measured], float | None], str, bool]
+
+
+def _rate(case: Case) -> Callable[[Measured], float | None]:
+    return lambda row: statistics.median(row["rates"][case]) if case in row["rates"] else None
+
+
+def _ms(case: Case, quantile: int) -> Callable[[Measured], float | None]:
+    return lambda row: statistics.median(q[quantile] for q in row["ms"][case]) if case in row["ms"] else None
+
+
+# A column: its head, its figure, its unit and digits, and whether documents have it.
+_COLUMNS: list[_Column] = [
+    ("alone, p50", _ms("small 1", 0), "{:,.1f} ms", True),
+    ("12 megapixels", _ms("large 1", 0), "{:,.0f} ms", True),
+    ("PNG", _ms("png 1", 0), "{:,.0f} ms", False),
+    ("1 client", _rate("small 1"), "{:,.0f}/s", False),
+    ("4", _rate("small 4"), "{:,.0f}/s", False),
+    ("16 clients", _rate("small 16"), "{:,.0f}/s", True),
+    ("their p50", _ms("small 16", 0), "{:,.0f} ms", False),
+    ("their p99", _ms("small 16", 2), "{:,.0f} ms", True),
+    ("64", _rate("small 64"), "{:,.0f}/s", False),
+    ("memory", lambda row: row["memory_mb"], "{:,.0f} MB", True),
+    ("start", lambda row: row["start_sec"], "{:,.2f} s", True),
+]
+
+
+def _rows(result: Result, columns: Sequence[_Column]) -> list[list[str]]:
+    rows = [["", *(head for head, *_ in columns)]]
+    for name, row in result["measured"].items():
+        figures = [(figure(row), form) for _, figure, form, _ in columns]
+        rows.append([name, *("" if value is None else form.format(value) for value, form in figures)])
+    return rows
 
 
 def table(result: Result) -> str:
     """Return everything as text."""
-    where, clients = result["machine"], result["clients"]
-    lines = [
-        f"{machine.in_words(where)}, Python {where['python']}, commit {where['commit']}",
-        "",
-        f"{'a second, small JPEG, by clients':<34}" + "".join(f"{count:>8}" for count in clients),
+    rows = _rows(result, _COLUMNS)
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    lines = [row[0].ljust(widths[0]) + "".join(map(str.rjust, row[1:], widths[1:])) for row in rows]
+    goals = [f"{word:<8}{name}: {measured}, wanted {condition}" for name, measured, condition, word in _goals(result)]
+    return "\n".join([_where(result), "", *lines, "", *_sentences(result), "", *goals])
+
+
+def markdown(result: Result) -> str:
+    """Return what documents quote: the machine, the contenders, the overload, every goal with its verdict."""
+    contenders = _rows(result, [column for column in _COLUMNS if column[3]])
+    contenders = [[_NAMES.get(name, name), *cells] for name, *cells in contenders if any(cells[:2])]  # no ceilings
+    goals = [["goal", "measured", "wanted", ""], *_goals(result)]
+    return "\n\n".join([f"Measured on {_where(result)}.", _md(contenders), *_sentences(result), _md(goals)])
+
+
+def _md(rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _goals(result: Result) -> list[list[str]]:
+    """Return each goal with what was measured, what was wanted, and the verdict, in words."""
+    whys = [f" ({goal['why']})" if goal["why"] else "" for goal in result["goals"]]
+    return [
+        [goal["name"], goal["value"] + why, goal["condition"], goal["verdict"]]
+        for goal, why in zip(result["goals"], whys, strict=True)
     ]
-    for name, cases in result["rates"].items():
-        lines.append(f"{name:<34}" + "".join(f"{_median(cases.get(f'small {count}')):>8}" for count in clients))
-    lines += ["", f"{'milliseconds':<34}{'small':>8}{'12 MP':>8}{'PNG':>8}{'16: p50':>10}{'p95':>8}{'p99':>8}"]
-    for name, latencies in result["latencies_ms"].items():
-        if "small 1" in latencies:
-            lone = "".join(f"{_quantile(latencies[f'{picture} 1'], 0):>8}" for picture in ("small", "large", "png"))
-            busy = "".join(f"{_quantile(latencies['small 16'], index):>{8 if index else 10}}" for index in range(3))
-            lines.append(f"{name:<34}{lone}{busy}")
-    lines += ["", f"{'':<34}{'start':>8}{'memory':>10}"]
-    for name, seconds in result["start_sec"].items():
-        lines.append(f"{name:<34}{seconds:>6.2f} s{result['memory_mb'][name]:>7.0f} MB")
-    lines += ["", _overload(result["overload"]), _decoding(result["decoding"]), "", *map(str, check(result))]
-    return "\n".join(lines)
 
 
-def goals_table(result: Result) -> str:
-    """Return every goal, what was measured and the verdict as a Markdown table."""
-    lines = ["| goal | measured | wanted | |", "|---|---|---|---|"]
-    lines += [
-        f"| {goal.name} | {goal.measured_in_words()} | {goal.condition} | {goal.verdict} |" for goal in check(result)
-    ]
-    return "\n".join(lines)
+def _where(result: Result) -> str:
+    where = result["machine"]
+    return f"{machine.in_words(where)}, Python {where['python']}; commit {where['commit']}, {result['when'][:10]}"
 
 
-def _overload(over: Overload) -> str:
-    workers = "kept" if over["workers_kept"] else "LOST"
-    return (
-        f"Overload: rated {over['rated_per_sec']:.0f} a second with p99 {over['rated_p99_ms']:.0f} ms. Offered "
-        f"{over['offered_per_sec']:.0f}: goodput {over['goodput_to_rated']:.0%} of rated, accepted p99 "
-        f"{over['accepted_p99_ms']:.0f} ms,\n  {over['refused']} refused (p99 {over['refused_p99_ms']:.0f} ms), "
-        f"slowest probe {over['probes_max_ms']:.0f} ms, other answers {over['other'] or 'none'}, workers {workers}"
+def _sentences(result: Result) -> list[str]:
+    over, decoding = result["overload"], result["decoding"]
+
+    def ms(value: float | None) -> str:
+        return "?" if value is None else f"{value:.0f} ms"
+
+    overload = (
+        f"Ten times the rated load of {over['rated_per_sec']:.0f} a second: goodput {over['goodput_to_rated']:.0%} of "
+        f"rated, accepted p99 {ms(over['accepted_p99_ms'])} (rated {ms(over['rated_p99_ms'])}), {over['refused']:,} "
+        f"refused (p99 {ms(over['refused_p99_ms'])}), slowest probe {ms(over['probes_max_ms'])}, lost "
+        f"{over['lost'] or 'nothing'}, workers {'kept' if over['workers_kept'] else 'LOST'}."
     )
-
-
-def _decoding(times: Decoding) -> str:
-    return (
-        f"12 megapixels: torchvision's preset {times['full_ms']:.0f} ms, scaled decoding {times['scaled_ms']:.0f} ms, "
-        f"{times['ratio']:.1f} times faster, {times['difference']:.2f} grey levels of mean difference"
+    decoded = (
+        f"A JPEG of 12 megapixels decoded: torchvision's preset {ms(decoding['full_ms'])}, at a reduced scale "
+        f"{ms(decoding['scaled_ms'])}, {decoding['ratio']:.1f} times faster, {decoding['difference']:.2f} grey levels "
+        "of mean difference."
     )
+    return [overload, decoded]
 
 
-def _median(values: Iterable[float] | None) -> str:
-    return f"{statistics.median(values):.0f}" if values else ""
+def publish(saved: Path, repository: Path) -> list[Path]:
+    """Copy a run's JSON and picture to docs/ and write what documents quote of it; returns the documents.
+
+    Raises:
+        LoadTestError: nothing was saved there.
+    """
+    try:
+        quoted = f"{BEGIN}\n{markdown(json.loads((saved / JSON).read_text('utf-8')))}\n{END}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LoadTestError(f"{saved / JSON} is no saved benchmark: make bench writes one.") from error
+    changed = []
+    for document in (*repository.glob("*.md"), *repository.glob("docs/*.md")):
+        text = document.read_text("utf-8")
+        new = re.sub(f"{BEGIN}.*?{END}", lambda _: quoted, text, flags=re.DOTALL)
+        if new != text:
+            document.write_text(new, "utf-8")
+        if quoted in new:
+            changed.append(document)
+    for name in (JSON, PNG):
+        shutil.copyfile(saved / name, repository / "docs" / name)
+    return changed
 
 
-def _quantile(rounds: list[list[float]], index: int) -> str:
-    return f"{statistics.median(quantiles[index] for quantiles in rounds):.1f}"
+def save(result: Result, output: Path) -> None:
+    """Write JSON, PNG and HTML."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / JSON).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+    picture = plot(result)
+    (output / PNG).write_bytes(picture)
+    (output / HTML).write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Benchmark</title>"
+        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:90rem;margin:2rem auto;padding:0 1rem}"
+        "img{max-width:100%}pre{background:#f3f6fc;padding:1rem;border-radius:.75rem;overflow-x:auto}</style>"
+        "<h1>Benchmark</h1><img alt='Throughput, latency, and the goals' "
+        f"src='data:image/png;base64,{base64.b64encode(picture).decode()}'>"
+        f"<pre>{html.escape(table(result))}</pre></html>",
+        "utf-8",
+    )
 
 
 def plot(result: Result) -> bytes:
-    """Return the plot as PNG: throughput by clients, and latency against throughput."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
+    """Return a PNG: throughput by clients, the 99th percentile against throughput, and how far each goal was met."""
     from matplotlib import pyplot as plt
 
+    from loadtest.show import drawing
+
     clients = result["clients"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    for name, cases in result["rates"].items():
-        if "small 1" not in cases:
-            continue
-        style = {
-            "color": result["colours"][name],
-            "marker": "o",
-            "label": name,
-            "linestyle": "--" if name.endswith("fp32") else "-",
-        }
-        rates = [statistics.median(cases[f"small {count}"]) for count in clients]
-        left.plot(range(len(clients)), rates, **style)
-        p99 = [statistics.median(q[2] for q in result["latencies_ms"][name][f"small {count}"]) for count in clients]
-        right.plot(rates, p99, **style)
-    loop = statistics.median(result["rates"]["loop int8"]["small 16"])
-    left.axhline(loop, color="#0b57d0", linewidth=0.8, linestyle=":")
-    left.annotate("INT8 in a loop, without HTTP", (0, loop), color="#0b57d0", va="bottom", fontsize=9)
-    left.set(xticks=range(len(clients)), xticklabels=clients, xlabel="clients", ylabel="pictures a second")
-    left.set_ylim(0, 1.1 * max(loop, left.get_ylim()[1]))  # room for the name of the line
-    left.set_title("Throughput", loc="left")
-    right.set(xlabel="pictures a second", ylabel="p99, ms", yscale="log")
-    right.set_title("The 99th percentile against throughput (right and low is better)", loc="left")
-    for axes in (left, right):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=6)
-    where = result["machine"]
-    figure.suptitle(
-        f"{where['processor']}, {where['cpus']} CPUs, {result['bundle']}, commit {where['commit']}", fontsize=10
-    )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    return buffer.getvalue()
+    with drawing.style():
+        figure = plt.figure(figsize=(13, 11), layout="constrained")
+        halves: Any = figure.subfigures(2, 1)
+        left, right = halves[0].subplots(1, 2)
+        for name, row in result["measured"].items():
+            if "small 1" not in row["rates"]:
+                continue
+            line = "--" if name.endswith("fp32") else "-"
+            style: Any = {"color": row["colour"], "marker": "o", "markersize": 4, "linestyle": line}
+            rates: Any = [_rate(f"small {count}")(row) for count in clients]
+            p99: Any = [_ms(f"small {count}", 2)(row) for count in clients]
+            left.plot(range(len(clients)), rates, label=name, **style)
+            right.plot(rates, p99, **style)
+        loop = _rate("small 16")(result["measured"]["loop int8"]) or 0.0
+        left.axhline(loop, color="#0b57d0", linewidth=0.8, linestyle=":")
+        left.annotate("INT8 in a loop, without HTTP", (0, loop), color="#0b57d0", va="bottom", fontsize=9)
+        left.set(xticks=range(len(clients)), xticklabels=clients, xlabel="clients", ylabel="pictures a second")
+        left.set_ylim(0, 1.1 * max(loop, left.get_ylim()[1]))  # room for the name of the line
+        left.set_title("Throughput")
+        left.legend(ncols=2, fontsize=8)
+        right.set(xlabel="pictures a second (right and low is better)", ylabel="p99, ms")
+        right.set_title("The 99th percentile against throughput")
+        drawing.logarithmic(right, right.yaxis)
+        _draw_goals(halves[1].subplots(), result)
+        figure.suptitle(f"{_where(result)}; {result['bundle']}", fontsize=10)
+        return drawing.to_bytes(figure)
 
 
-def page(result: Result) -> str:
-    """Return one self-contained HTML page."""
-    picture = base64.b64encode(plot(result)).decode()
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Benchmark</title>"
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem}"
-        "img{max-width:100%}pre{background:#f3f6fc;padding:1rem;border-radius:.75rem;overflow-x:auto}</style>"
-        f"<h1>Benchmark</h1><img alt='Throughput and latency' src='data:image/png;base64,{picture}'>"
-        f"<pre>{html.escape(table(result))}</pre></html>"
-    )
+def _draw_goals(axes: Any, result: Result) -> None:
+    """Draw a bar for each goal: how much better or worse than its limit, in powers of two, cut off at four times."""
+    for number, goal in enumerate(reversed(result["goals"])):
+        colour = "#137333" if goal["met"] else "#b3261e"
+        share = (goal["measured"] or 0.0) / goal["limit"] if goal["limit"] else float(1 + bool(goal["measured"]))
+        better = math.log2(max(share, 1e-3)) * (1 if goal["operator"] == ">=" else -1)
+        if goal["measured"] is not None:
+            axes.barh(number, max(-2.0, min(2.0, better)), color=colour, height=0.62, alpha=0.85)
+        text = f"{goal['verdict']}  {goal['value']}, wanted {goal['condition']}"
+        axes.annotate(text, (2.1, number), color=colour, va="center", fontsize=9, annotation_clip=False)
+    axes.axvline(0, color="#1f1f1f", linewidth=1)
+    axes.grid(visible=False)
+    axes.set(xlim=(-2, 4), ylim=(-0.7, len(result["goals"]) - 0.3), xlabel="worse than its limit | better")
+    axes.set_xticks([-2, -1, 0, 1, 2], ["4 times", "2 times", "limit", "2 times", "4 times"])
+    axes.set_yticks(range(len(result["goals"])), [goal["name"] for goal in reversed(result["goals"])])
+    axes.set_title(f"Goals: {sum(not goal['met'] for goal in result['goals'])} of {len(result['goals'])} missed")

@@ -1,33 +1,38 @@
-"""What a benchmark measured, as bench.json and memory.json have it."""
+"""What a benchmark measured, as bench.json has it. What is not known is null."""
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from loadtest.measure.machine import Machine
 
-# What is measured of a contender or a ceiling: such as "small 16", the picture and the number of clients.
-Case = str
-Rates = dict[str, dict[Case, list[float]]]  # by name: good answers a second, of each round
-Latencies = dict[str, dict[Case, list[list[float]]]]  # by name: p50, p95 and p99 in milliseconds, of each round
-Refusals = dict[str, dict[Case, list[int]]]  # by name: answers that were not good, of each round
+Case = str  # what is measured of a contender or a ceiling: the picture and the number of clients, such as "small 16"
+
+
+class Measured(TypedDict):
+    """What was measured of a contender, or of a ceiling (which neither starts nor weighs anything)."""
+
+    colour: str
+    start_sec: float | None
+    memory_mb: float | None  # proportional set size
+    model: dict[str, Any] | None  # what /version says, where there is such a page
+    rates: dict[Case, list[float]]  # good answers a second, of each round
+    ms: dict[Case, list[list[float]]]  # p50, p95 and p99 in milliseconds, of each round
+    others: dict[Case, list[int]]  # answers that were not good, of each round
 
 
 class Overload(TypedDict):
-    """What became of a server that was offered ten times its rated load. Times that are not known are NaN."""
+    """What became of a server that was offered ten times its rated load."""
 
     rated_per_sec: float
-    rated_p50_ms: float
-    rated_p99_ms: float
-    rated_goodput: float  # good answers to offered requests, at the rated load
+    rated_p99_ms: float | None
     offered_per_sec: float
     goodput_to_rated: float
-    accepted_p99_ms: float
-    accepted_p99_to_rated: float
+    accepted_p99_ms: float | None
     refused: int
-    refused_p99_ms: float
-    other: dict[str, int]  # answers that are neither 200 nor 429, by status; "0" is a connection that broke
-    probes_max_ms: float
+    refused_p99_ms: float | None
+    lost: dict[str, int]  # answers that are neither 200 nor 429, by status; "0" is a connection that broke
+    probes_max_ms: float | None
     workers_kept: bool
 
 
@@ -40,42 +45,17 @@ class Decoding(TypedDict):
     difference: float  # grey levels, in the mean
 
 
-class GoalVerdict(TypedDict):
-    """A goal of the project, and what was measured."""
-
-    name: str
-    measured: float
-    goal: float
-    at_most: bool
-    met: bool
-
-
 class Result(TypedDict):
-    """A whole benchmark; `goals` are added when it is saved."""
+    """A whole benchmark; `goals` are verdicts (loadtest.measure.verdicts)."""
 
+    when: str
     machine: Machine
     packages: dict[str, str]
+    bundle: str
     rounds: int
     clients: list[int]
     picture_bytes: dict[str, int]
-    bundle: str
-    colours: dict[str, str]
-    start_sec: dict[str, float]
-    models: dict[str, dict[str, Any] | None]  # what /version says, None where there is no such page
-    rates: Rates
-    latencies_ms: Latencies
-    refused: Refusals
-    memory_mb: dict[str, float]  # proportional set size; NaN where /proc does not tell
+    measured: dict[str, Measured]  # by name
     overload: Overload
     decoding: Decoding
-    goals: NotRequired[list[GoalVerdict]]
-
-
-class MemoryGrowth(TypedDict):
-    """Memory after the warm-up and along many requests."""
-
-    requests: int
-    statuses: dict[str, int]
-    first_mb: float
-    along_mb: list[float]
-    growth: float  # the highest beside the first: 0.01 is 1 %
+    goals: list[dict[str, Any]]

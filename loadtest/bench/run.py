@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.bench import decoding, overload, pictures
-from loadtest.bench.ceilings import Ceiling
-from loadtest.bench.clients import Samples, closed_loop
-from loadtest.bench.contenders import OURS, Contender, contenders
-from loadtest.bench.result import Case, Latencies, Rates, Refusals, Result
-from loadtest.bench.servers import Server
+from loadtest.bench import in_process, overload
+from loadtest.bench.contenders import OURS, Contender
+from loadtest.bench.goals import check
+from loadtest.bench.result import Case, Measured, Result
+from loadtest.bench.started import Running, Say, known, row, start
 from loadtest.measure import machine
+from loadtest.measure.answers import Outcome
+from loadtest.measure.clients import TIMEOUT_SEC, Samples, closed_loop
+from loadtest.plan import pictures
+from loadtest.plan.mix import PHONE, PNG, SMALL
 
-Say = Callable[[str], None]
+Pictures = Mapping[str, bytes]  # small, large, png
+_QUANTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
@@ -30,137 +35,77 @@ class Schedule:
     overload_sec: float = 20.0
 
 
-@dataclass
-class _Measured:
-    """What the rounds brought so far."""
-
-    rates: Rates = field(default_factory=dict)
-    latencies_ms: Latencies = field(default_factory=dict)
-    refused: Refusals = field(default_factory=dict)
-
-    def add(self, name: str, case: Case, samples: Samples) -> None:
-        """Note a round of a contender or a ceiling."""
-        self.rates.setdefault(name, {}).setdefault(case, []).append(samples.rate())
-        quantiles = [round(1000 * samples.quantile(q), 3) for q in (0.5, 0.95, 0.99)]
-        self.latencies_ms.setdefault(name, {}).setdefault(case, []).append(quantiles)
-        others = samples.count - len(samples.latencies.get(200, ()))
-        self.refused.setdefault(name, {}).setdefault(case, []).append(others)
-
-
 def run(
-    bundle: Path,
-    schedule: Schedule,
-    say: Say,
-    selected: Sequence[Contender] | None = None,
-    photograph_size: tuple[int, int] = pictures.LARGE,
+    bundle: Path, selected: Sequence[Contender], schedule: Schedule, say: Say, sent: Pictures | None = None
 ) -> Result:
-    """Measure contenders with the networks of `bundle`.
+    """Measure contenders, and the networks of `bundle` (both precisions and TorchScript) without HTTP.
 
-    Args:
-        bundle: with both precisions and TorchScript.
-        schedule: how long and how often.
-        say: takes a line for each step.
-        selected: who is measured; all who can be started here where it is None.
-        photograph_size: of the large JPEG, in pixels; what a run is compared by has 12 megapixels.
+    Raises:
+        LoadTestError: one that needs nothing else does not start.
+        ServiceError: the bundle cannot be used.
     """
-    selected = contenders(bundle) if selected is None else selected
-    where = machine.describe()
-    sent = pictures.make(photograph_size)
-    measured = _Measured()
-    servers: list[Server] = []
+    where, sent = machine.describe(), sent or make_pictures()
+    started: list[Running] = []
     try:
-        start_sec = start(selected, sent["small"], servers, say, schedule)
-        models = {server.name: server.model() for server in servers}
-        ceilings = [Ceiling(bundle, precision) for precision in ("int8", "fp32")]
+        measured = start(selected, sent["small"], started, say, schedule.starts, schedule.warm_up_sec)
+        ceilings = {precision: in_process.Ceiling(bundle, precision) for precision in ("int8", "fp32")}
+        for name in ("loop int8", "engine int8", "loop fp32", "engine fp32"):
+            measured[name] = row("#0b57d0")
         for number in range(schedule.rounds):
-            say(
-                f"Round {number + 1} of {schedule.rounds}: {len(servers)} servers, {len(schedule.clients)} numbers of "
-                "clients, 3 pictures"
-            )
-            _round(measured, servers, ceilings, sent, schedule)
-        memory_mb = {server.name: server.memory_mb() for server in servers}
-        ours = next(server for server in servers if server.name == OURS)
+            say(f"Round {number + 1} of {schedule.rounds}: {len(started)} servers, {len(schedule.clients)} loads")
+            _round(measured, started, ceilings, sent, schedule)
+        for item in started:
+            measured[item.contender.name]["memory_mb"] = known(item.server.memory_mb())
+        ours = next(item for item in started if item.contender.name == OURS)
         say(f"Overload: {OURS} at {overload.FACTOR} times its rated load")
-        max_per_sec = statistics.median(measured.rates[OURS]["small 16"])
-        overloaded = overload.measure(ours, sent["small"], max_per_sec, schedule.overload_sec)
+        rated_per_sec = overload.RATED_SHARE * statistics.median(measured[OURS]["rates"]["small 16"])
+        over = overload.measure(ours, sent["small"], rated_per_sec, schedule.overload_sec)
     finally:
-        for server in servers:
-            server.stop()
-    return {
+        for item in started:
+            item.server.stop()
+    result: Result = {
+        "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": where,
         "packages": machine.packages(),
+        "bundle": str(bundle),
         "rounds": schedule.rounds,
         "clients": list(schedule.clients),
         "picture_bytes": {name: len(data) for name, data in sent.items()},
-        "bundle": str(bundle),
-        "colours": {contender.name: contender.colour for contender in selected},
-        "start_sec": start_sec,
-        "models": models,
-        "rates": measured.rates,
-        "latencies_ms": measured.latencies_ms,
-        "refused": measured.refused,
-        "memory_mb": memory_mb,
-        "overload": overloaded,
-        "decoding": decoding.compare(sent["large"], 3 * schedule.rounds),
+        "measured": measured,
+        "overload": over,
+        "decoding": in_process.decoding(sent["large"], 3 * schedule.rounds),
+        "goals": [],
     }
+    result["goals"] = [verdict.to_dict() for verdict in check(result)]
+    return result
 
 
-def start(
-    selected: Sequence[Contender], picture: bytes, servers: list[Server], say: Say, schedule: Schedule
-) -> dict[str, float]:
-    """Start everyone several times, the last time for good and into `servers`; returns the median seconds by name.
-
-    A peer that does not start is left out: its installation is not this project's.
-
-    Raises:
-        RuntimeError: one that needs nothing else does not start.
-    """
-    medians = {}
-    for contender in selected:
-        say(f"Starting {contender.name}, {schedule.starts} times")
-        try:
-            seconds = [_start(contender, picture, servers) for _ in range(schedule.starts)]
-        except RuntimeError as error:
-            if contender.needs is None:
-                raise
-            say(f"Left out: {error}")
-            continue
-        medians[contender.name] = statistics.median(seconds)
-        _load(servers[-1], picture, 4, schedule.warm_up_sec)
-    return medians
-
-
-def _start(contender: Contender, picture: bytes, servers: list[Server]) -> float:
-    """Start a contender, in `servers` instead of what ran before of it; returns the seconds until it was ready."""
-    if servers and servers[-1].name == contender.name:
-        servers.pop().stop()
-    servers.append(Server(contender))
-    try:
-        return servers[-1].wait_until_ready(picture)
-    except RuntimeError:
-        servers.pop().stop()
-        raise
+def make_pictures() -> dict[str, bytes]:
+    """Return one picture of each sort that the load test sends."""
+    stock = pictures.generate({PHONE, PNG})
+    return {name: stock[kind][0].data for name, kind in (("small", SMALL), ("large", PHONE), ("png", PNG))}
 
 
 def _round(
-    measured: _Measured, servers: list[Server], ceilings: list[Ceiling], sent: dict[str, bytes], schedule: Schedule
+    measured: dict[str, Measured],
+    started: Sequence[Running],
+    ceilings: Mapping[str, in_process.Ceiling],
+    sent: Pictures,
+    schedule: Schedule,
 ) -> None:
-    seconds = schedule.round_sec
-    for clients in schedule.clients:
-        for server in servers:
-            measured.add(server.name, f"small {clients}", _load(server, sent["small"], clients, seconds))
-    for name in ("large", "png"):
-        for server in servers:
-            measured.add(server.name, f"{name} 1", _load(server, sent[name], 1, seconds))
-    for ceiling in ceilings:
-        measured.add(f"loop {ceiling.precision}", "small 16", closed_loop(ceiling.loop(sent["small"]), seconds))
-        measured.add(f"engine {ceiling.precision}", "small 16", closed_loop(ceiling.engine(), seconds))
+    loads = [("small", clients) for clients in schedule.clients] + [("large", 1), ("png", 1)]
+    for picture, clients in loads:
+        for item in started:
+            samples = item.load(sent[picture], clients, schedule.round_sec)
+            _add(measured[item.contender.name], f"{picture} {clients}", samples)
+    for precision, ceiling in ceilings.items():
+        for name, calls in (("loop", ceiling.loop(sent["small"])), ("engine", ceiling.engine())):
+            _add(measured[f"{name} {precision}"], "small 16", closed_loop(calls, schedule.round_sec))
 
 
-def _load(server: Server, picture: bytes, clients: int, seconds: float) -> Samples:
-    connections = server.connections(picture, clients)
-    try:
-        return closed_loop(connections, seconds)
-    finally:
-        for connection in connections:
-            connection.close()
+def _add(into: Measured, case: Case, samples: Samples) -> None:
+    into["rates"].setdefault(case, []).append(samples.rate())
+    # A round without a good answer counts as all the time that a client would have waited.
+    ms = [round(known(samples.quantile_ms(q)) or 1000 * TIMEOUT_SEC, 3) for q in _QUANTILES]
+    into["ms"].setdefault(case, []).append(ms)
+    into["others"].setdefault(case, []).append(samples.count - len(samples.of(Outcome.GOOD)))

@@ -69,7 +69,7 @@ def warnings(result: RunDocument) -> list[str]:
     if results.generator_was_late(generator):
         busiest = max(generator["cpu_share"].values(), default=0.0)
         late = generator.get("late_ms", {}).get("p95", 0.0)
-        due = sum(phase["seconds"] * phase["per_sec"] for phase in result["scenario"]["phases"])
+        due = sum(phase["seconds"] * phase["per_sec"] for phase in result["scenario"]["phases"] if phase["measured"])
         sent = (
             f"it sent {figures['sent']:,} requests where {due:,.0f} were due; " if due * 0.95 > figures["sent"] else ""
         )
@@ -77,6 +77,10 @@ def warnings(result: RunDocument) -> list[str]:
             f"The load generator could not keep up: {sent}it used {busiest:.0%} of a processor and was {late:g} ms "
             "late itself (95th percentile), which is in these latencies. Spread the load with --processes or workers "
             "(docs/loadtest.md)."
+        )
+    elif result["lag_ms"] and result["lag_ms"]["p99"] > 10:
+        notes.append(
+            f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more; latencies include that."
         )
     lost = sum(error["count"] for error in result["errors"] if error["reason"] == LOST_WORKER)
     if lost:

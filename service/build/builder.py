@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import platform
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,16 @@ from service.build import digits, disk_space, export, gate, labels, samples, wei
 from service.build.atomic_folder import replacing
 from service.build.download import Unreachable
 from service.build.networks import PixelNetwork
-from service.build.options import AUTO, Options
+from service.build.options import Options
 from service.build.pictures import Batch, PictureSet, from_folder, from_scikit_image
 from service.build.quantize import quantize
 from service.build.reporter import Reporter
 from service.errors import BuildError
-from service.model import bundle, engines, images
+from service.model import bundle, engines, images, networks
 from service.model.classifier import BundleClassifier
 from service.model.engines.openvino import OpenVINOEngine
 from service.model.engines.table import NETWORK_FILES
+from service.model.networks import AUTO, AUTO_ORDER, Network, Preprocessing
 from service.model.processors import available_cpus
 
 _TOOLS = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "pnnx", "ncnn", "numpy", "pillow")
@@ -40,55 +40,42 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
     Raises:
         ServiceError: the weights cannot be had, or something in the options does not fit; nothing is left behind.
     """
-    if options.weights != AUTO:
-        return _build(options, report)
-    try:
-        return _build(replace(options, weights="official"), report)
-    except Unreachable as error:
-        report.say(
-            f"\nThe official weights cannot be had: {error}. Going on with a small stand-in that knows handwritten "
-            "digits 0-9 and nothing else; the page, /version and the log will say so. When that is mended: "
-            "make run MODEL_WEIGHTS=official\n"
-        )
-        return _build(replace(options, weights="digits", architecture="resnet18"), report)
-
-
-def _build(options: Options, report: Reporter) -> bundle.Bundle:
     torch.set_num_threads(available_cpus())
     with replacing(options.output) as folder:
-        trained = _weights(options, report)
-        geometry = _geometry(trained, options)
+        row = _available(options, report) if options.weights == AUTO else options.network
+        trained = _trained(row, options, report)
+        geometry = _geometry(trained.preprocessing, options)
         normalization: dict[str, Any] = {
-            "mean": options.mean or bundle.IMAGENET_MEAN,
-            "std": options.std or bundle.IMAGENET_STD,
+            "mean": options.mean or trained.preprocessing.mean,
+            "std": options.std or trained.preprocessing.std,
         }
         network = PixelNetwork(trained.network, **normalization).eval()
         pictures = _pictures(trained, geometry, options.calibration, report)
-        _try(network, pictures, options.weights)
+        _try(network, pictures, trained.info.source)
         disk_space.check(network, folder, options.output)
 
-        networks = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
-        report.say(f"Exporting {options.architecture} for pictures of {geometry.crop} x {geometry.crop}")
-        export.to_onnx(network, geometry.crop, folder / networks["fp32"])
-        export.to_ncnn(network, geometry.crop, folder / networks["ncnn"], folder / networks["ncnn_graph"])
+        network_files = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
+        report.say(f"Exporting {row.architecture} for pictures of {geometry.crop} x {geometry.crop}")
+        export.to_onnx(network, geometry.crop, folder / network_files["fp32"])
+        export.to_ncnn(network, geometry.crop, folder / network_files["ncnn"], folder / network_files["ncnn_graph"])
         if options.torchscript:
-            networks["torchscript"] = NETWORK_FILES["torchscript"]
-            export.to_torchscript(network, geometry.crop, folder / networks["torchscript"])
+            network_files["torchscript"] = NETWORK_FILES["torchscript"]
+            export.to_torchscript(network, geometry.crop, folder / network_files["torchscript"])
         with report.progress("Calibrating INT8", len(pictures.calibration)) as step:
-            quantize(folder / networks["fp32"], folder / networks["int8"], pictures.calibration, step)
+            quantize(folder / network_files["fp32"], folder / network_files["int8"], pictures.calibration, step)
 
         threads = available_cpus()
-        fp32 = OpenVINOEngine([folder / networks["fp32"]], "fp32", threads, geometry.crop)
-        int8 = OpenVINOEngine([folder / networks["int8"]], "int8", threads, geometry.crop)
+        fp32 = OpenVINOEngine([folder / network_files["fp32"]], "fp32", threads, geometry.crop)
+        int8 = OpenVINOEngine([folder / network_files["int8"]], "int8", threads, geometry.crop)
         accuracy, agreement = gate.judge(fp32, int8, pictures, report)
         manifest = bundle.Manifest(
-            architecture=options.architecture,
+            architecture=row.architecture,
             weights=trained.info,
             resize=geometry.resize,
             crop=geometry.crop,
             interpolation=geometry.interpolation,
             classes=len(trained.labels),
-            networks=networks,
+            networks=network_files,
             default_precision="int8" if gate.passed(agreement, report) else "fp32",
             samples=samples.record(folder, pictures, geometry, network, int8),
             **normalization,
@@ -106,32 +93,54 @@ def _build(options: Options, report: Reporter) -> bundle.Bundle:
     return result
 
 
-def _weights(options: Options, report: Reporter) -> weights.Trained:
-    if options.weights == "official":
-        with report.progress("Fetching the official weights", 0) as step:
-            return weights.official(options.architecture, step)
-    if options.weights == "digits":
-        if options.architecture != "resnet18":
-            raise BuildError(f"--weights digits trains a resnet18, not a {options.architecture}")
+def _available(options: Options, report: Reporter) -> Network:
+    """Return the first row of AUTO_ORDER whose weights can be had, and say which it is where that is not the first."""
+    reasons: list[str] = []
+    for name in AUTO_ORDER:
+        row = networks.find(name, None if reasons else options.architecture)
+        try:
+            _fetch(row, report)
+            break
+        except Unreachable as error:
+            reasons.append(f"The {name} weights cannot be had: {error}")
+    if reasons:
+        report.say(
+            f"\n{'. '.join(reasons)}. Going on with {name}, {row.summary}: the page, /version and the "
+            f"log say so. When that is mended: make run MODEL_WEIGHTS={AUTO_ORDER[0]}\n"
+        )
+    return row
+
+
+def _fetch(row: Network, report: Reporter) -> None:
+    if row.file:
+        with report.progress(f"Fetching the {row.weights} weights", 0) as step:
+            weights.fetch(row.file, step)
+
+
+def _trained(row: Network, options: Options, report: Reporter) -> weights.Trained:
+    if row.file:
+        _fetch(row, report)
+        return weights.fetched(row)
+    if row.weights == "digits":
         data = digits.load()
         with report.progress("Training on handwritten digits", digits.steps(data)) as step:
-            return weights.trained_digits(lambda _loss: step(1), data)
-    if options.weights == "untrained":
-        return weights.untrained(options.architecture)
-    own = weights.from_file(Path(options.weights), options.architecture, options.labels)
+            return weights.trained_digits(row, lambda _loss: step(1), data)
+    if row.weights == "untrained":
+        return weights.untrained(row)
+    own = weights.from_file(Path(options.weights), row, options.labels)
     for line in (own.remark, labels.summary(own.labels)):
         if line:
             report.say(line)
     return own
 
 
-def _geometry(trained: weights.Trained, options: Options) -> images.Geometry:
+def _geometry(preset: Preprocessing, options: Options) -> images.Geometry:
     """Keep the preset's ratio of resize to crop (256 : 224) where only the input size is given."""
-    crop = options.input_size or trained.crop
-    resize = options.resize or round(crop * trained.resize / trained.crop)
+    crop = options.input_size or preset.crop
+    resize = options.resize or round(crop * preset.resize / preset.crop)
     if resize < crop:
         raise BuildError(f"--resize {resize} is less than the {crop} pixels that are cut out of it (--input-size)")
-    return images.Geometry(resize, crop, options.interpolation or "bilinear")
+    return images.Geometry(resize, crop, options.interpolation or preset.interpolation)
 
 
 def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
-from service.build.options import ARCHITECTURES, NAMED, Options, reusable
+from service.build.options import NAMED, Options, reusable
 from service.build.reporter import Step
 from service.console import EXIT_MODEL, fail, model_errors
+from service.model import networks
 from service.model.bundle import INTERPOLATIONS, Channels
+from service.model.networks import ARCHITECTURES, AUTO, AUTO_ORDER, NETWORKS, OWN
 
 
 class ClickReporter:
@@ -46,16 +48,20 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: Channe
     return value
 
 
+def _weights_help() -> str:
+    summaries = dict.fromkeys(f"{network.weights} ({network.summary})" for network in NETWORKS)
+    return f"{', '.join(summaries)}, {AUTO} (the first of {', '.join(AUTO_ORDER)} that can be had), or {OWN.summary}."
+
+
 @click.command()
 @click.option(
     "--weights",
     default="official",
     show_default=True,
     metavar="NAME|FILE",
-    help="official (torchvision's, downloaded once), digits (a small stand-in, trained here), untrained (full size, "
-    "for measuring speed), auto (official or, where it cannot be reached, digits), or a checkpoint of your own.",
+    help=_weights_help(),
 )
-@click.option("--arch", default="resnet18", show_default=True, type=click.Choice(ARCHITECTURES))
+@click.option("--arch", type=click.Choice(ARCHITECTURES), help="[default: the weights', or resnet18]")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the bundle goes. [default: models/ARCH]")
 @click.option(
     "--input-size", type=click.IntRange(32, 1024), help="Side of the input in pixels. [default: the weights']"
@@ -100,7 +106,7 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: Channe
 @click.option("--reuse", is_flag=True, help="Keep a bundle that is there already and was built from the same weights.")
 def build(
     weights: str,
-    arch: str,
+    arch: str | None,
     output: Path | None,
     input_size: int | None,
     resize: int | None,
@@ -119,8 +125,10 @@ def build(
             raise click.UsageError(
                 f"{option} belongs to a checkpoint of your own; --weights {weights} brings what it needs."
             )
+    with model_errors():
+        row = networks.find(AUTO_ORDER[0] if weights == AUTO else weights, arch)
     options = Options(
-        output=output or Path("models") / arch,
+        output=output or Path("models") / row.architecture,
         weights=weights,
         architecture=arch,
         input_size=input_size,

@@ -44,16 +44,8 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
         Unreachable: no connection, or it broke off several times, or no place to write; says what to do.
         Corrupt: the size or the hash differs; the file is removed.
     """
-    try:
-        if target.exists():
-            _verify(target, url, digest, size_bytes)
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise Unreachable(
-            f"{url} cannot be kept in {target.parent}: {error.strerror}. Choose a folder with TORCH_HOME"
-        ) from None
+    if is_cached(target, url, digest, size_bytes):
+        return target
     part = target.with_name(target.name + ".part")
     for attempt in range(1, _ATTEMPTS + 1):
         before = part.stat().st_size if part.exists() else 0
@@ -74,9 +66,29 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
                     f"and put it at {target}"
                 ) from None
             time.sleep(attempt)  # something did arrive: the line is bad, not closed
-    _verify(part, url, digest, size_bytes)
+    verify(part, url, digest, size_bytes)
     part.replace(target)
     return target
+
+
+def is_cached(target: Path, source: str, digest: str, size_bytes: int | None) -> bool:
+    """Return whether the file is there; otherwise its folder is made, and can be written.
+
+    Raises:
+        Unreachable: there is no place for it.
+        Corrupt: what is there is something else; it is removed.
+    """
+    try:
+        if target.exists():
+            verify(target, source, digest, size_bytes)
+            return True
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise Unreachable(
+            f"{source} cannot be kept in {target.parent}: {error.strerror}. Choose a folder with TORCH_HOME"
+        ) from None
+    return False
 
 
 def _receive(url: str, part: Path, size_bytes: int | None, progress: Progress | None) -> None:
@@ -110,13 +122,14 @@ def _receive(url: str, part: Path, size_bytes: int | None, progress: Progress | 
     return None
 
 
-def _verify(file: Path, url: str, digest: str, size_bytes: int | None) -> None:
+def verify(file: Path, source: str, digest: str, size_bytes: int | None) -> None:
+    """Raise Corrupt, and remove the file, where its size or SHA-256 is not the expected one."""
     size, digest_of_file = file.stat().st_size, sha256(file)
     if digest_of_file.startswith(digest) and size_bytes in (None, size):
         return
     file.unlink()
     raise Corrupt(
-        f"{url} gave {size} bytes with SHA-256 {digest_of_file}, expected {digest}"
+        f"{source} gave {size} bytes with SHA-256 {digest_of_file}, expected {digest}"
         + (f" and {size_bytes} bytes" if size_bytes is not None else "")
         + ". The file was removed; try again, and if it happens again do not trust that source."
     )

@@ -1,4 +1,4 @@
-"""The networks: torchvision's ResNets, wrapped so that they take the pixels of a picture as they are."""
+"""The networks' layers, wrapped so that they take the pixels of a picture as they are."""
 
 from __future__ import annotations
 
@@ -8,18 +8,32 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from service.build.efficientnet_lite import EfficientNetLite0
 from service.build.vision import torchvision
 from service.model.bundle import IMAGENET_MEAN, IMAGENET_STD, Channels
 
 
 def make(architecture: str, classes: int) -> nn.Module:
-    """Return an initialised torchvision network in evaluation mode: float32 [N, 3, H, W] to [N, classes]."""
+    """Return an initialised network in evaluation mode, float32 [N, 3, H, W] to [N, classes].
+
+    `architecture` is one of model.networks.ARCHITECTURES.
+    """
+    if architecture == "efficientnet_lite0":
+        return EfficientNetLite0(classes).eval()
     network: nn.Module = getattr(torchvision.models, architecture)(weights=None, num_classes=classes)
     return network.eval()
 
 
+def _split(network: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Return what comes before the mean over the plane, and the linear layer after it."""
+    if isinstance(network, EfficientNetLite0):
+        return network.trunk(), network.get_submodule("_fc")
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    return nn.Sequential(*(getattr(network, name) for name in names)), network.get_submodule("fc")
+
+
 class PixelNetwork(nn.Module):
-    """A ResNet that takes uint8 pixels: [N, H, W, 3] RGB in, float32 [N, classes] logits out.
+    """A network that takes uint8 pixels: [N, H, W, 3] RGB in, float32 [N, classes] logits out.
 
     The conversion, the mean and standard deviation that pixels from 0 to 1 were normalised with in training, and the
     change of layout become part of the graph, where an engine fuses them with the first convolution; a server that
@@ -31,9 +45,7 @@ class PixelNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> None:
         super().__init__()
-        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-        self.features = nn.Sequential(*(getattr(network, name) for name in names))
-        self.fc = network.get_submodule("fc")
+        self.features, self.fc = _split(network)
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.build import labels
 from service.errors import ServiceError
-from service.model import bundle
+from service.model import bundle, networks
+from service.model.networks import AUTO, AUTO_ORDER
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50")
-AUTO = "auto"  # the official weights or, where they cannot be reached, digits
-NAMED = ("official", "digits", "untrained", AUTO)  # whatever else `weights` says is a file
+NAMED = (*networks.NAMES, AUTO)  # whatever else `weights` says is a file
 
 
 @dataclass(frozen=True)
@@ -20,12 +19,13 @@ class Options:
 
     Attributes:
         output: the bundle's folder.
-        weights: official, digits, untrained, auto, or the path of a checkpoint.
-        architecture: one of ARCHITECTURES.
+        weights: one of NAMED, or the path of a checkpoint.
+        architecture: one of networks.ARCHITECTURES; None for the weights' own.
         input_size: side of the input in pixels; None for the weights' own.
         resize: what the short side is scaled to before `input_size` is cut out; None for the weights' own ratio.
-        interpolation: how a checkpoint's pictures were resized, one of bundle.INTERPOLATIONS; None for bilinear.
-        mean, std: what a checkpoint's pictures were normalised with when it was trained; None for ImageNet's.
+        interpolation: how a checkpoint's pictures were resized, one of bundle.INTERPOLATIONS.
+        mean, std: what a checkpoint's pictures were normalised with when it was trained. None for its architecture's,
+            as `interpolation`.
         torchscript: also write the network that ENGINE=torch runs.
         calibration: a folder of pictures to quantise and judge by; None for the packages' photographs.
         labels: a file with a checkpoint's labels.
@@ -33,7 +33,7 @@ class Options:
 
     output: Path
     weights: str = "official"
-    architecture: str = "resnet18"
+    architecture: str | None = None
     input_size: int | None = None
     resize: int | None = None
     interpolation: str | None = None
@@ -42,6 +42,15 @@ class Options:
     torchscript: bool = False
     calibration: Path | None = None
     labels: Path | None = None
+
+    @property
+    def network(self) -> networks.Network:
+        """Return the row of the table that these weights are, with an architecture.
+
+        Raises:
+            BuildError: there is none.
+        """
+        return networks.find(self.weights, self.architecture)
 
 
 def reusable(options: Options) -> bundle.Bundle | None:
@@ -56,9 +65,12 @@ def reusable(options: Options) -> bundle.Bundle | None:
 
 def _same_weights(options: Options, manifest: bundle.Manifest) -> bool:
     weights = manifest.weights
-    accepted = ("official", "digits") if options.weights == AUTO else (options.weights,)
-    if weights.name in accepted:
-        return manifest.architecture == options.architecture or weights.name == "digits"
+    if options.weights == AUTO:
+        # What stands in for the first answers whatever architecture was asked for.
+        first, *others = AUTO_ORDER
+        return weights.name in others or _same_weights(replace(options, weights=first), manifest)
+    if weights.name == options.weights:
+        return manifest.architecture == options.network.architecture
     file = Path(options.weights)
     return weights.name == "custom" and file.is_file() and bundle.sha256(file) == weights.sha256
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from service.build.checkpoint_file import CheckpointError, listed
 from service.build.networks import make
-from service.build.options import ARCHITECTURES
+from service.model.networks import ARCHITECTURES
 
 FEATURES = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")  # what comes before the head
+BUILT = tuple(name for name in ARCHITECTURES if name.startswith("resnet"))
 _STEM = (64, 3, 7, 7)  # [out, in, height, width]
 # Blocks of layer1 to layer4, and whether they have a third convolution.
 _KINDS: dict[tuple[tuple[int, ...], bool], str] = {
@@ -56,11 +57,11 @@ def _judge_features(file: Path, features: State, architecture: str) -> None:
         raise CheckpointError(f"{file} has {has}, expected {_shape(_STEM)}: {why}")
     blocks = tuple(len({name.split(".")[1] for name in features if name.startswith(part)}) for part in FEATURES[2:])
     found = _KINDS.get((blocks, "layer1.0.conv3.weight" in features))
-    if found in ARCHITECTURES and found != architecture:
+    if found in BUILT and found != architecture:
         raise CheckpointError(f"{file} does not fit {architecture}: it is a {found}; add --arch {found}")
     if found != architecture:
         what = f"a {found}" if found else f"of {', '.join(map(str, blocks))} blocks"
-        raise CheckpointError(f"{file} is {what}; only {', '.join(ARCHITECTURES)} are built")
+        raise CheckpointError(f"{file} is {what}; only {', '.join(BUILT)} are built")
 
 
 def _head(file: Path, layers: dict[str, State]) -> State:

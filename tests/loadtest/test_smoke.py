@@ -99,7 +99,7 @@ def test_two_runs_are_compared(smoke: Smoke, tmp_path: Path) -> None:
     picture = tmp_path / "both.png"
     ended = command("compare", smoke.folder, smoke.folder / "results.json", "--output", picture)
     assert ended.code == 0, ended.complained
-    assert "within chance" in ended.said
+    assert "within noise" in ended.said
     assert "Not under the same conditions" not in ended.said
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -208,11 +208,10 @@ class TestBuild:
 
         server = HTTPServer(("127.0.0.1", 0), Wrong)
         code = (
-            "import service.build.weights as w, service.__main__ as m, types, sys\n"
-            "entry = w._official_entry('resnet18')\n"
-            f"url = 'http://127.0.0.1:{server.server_port}/resnet18-f37072fd.pth'\n"
-            "stand_in = types.SimpleNamespace(url=url, transforms=entry.transforms, meta=entry.meta)\n"
-            "w._official_entry = lambda architecture: stand_in\n"
+            "import dataclasses, sys, service.__main__ as m, service.model.networks as n\n"
+            "first, *others = n.NETWORKS\n"
+            f"file = dataclasses.replace(first.file, source='http://127.0.0.1:{server.server_port}/weights')\n"
+            "n.NETWORKS = (dataclasses.replace(first, file=file), *others)\n"
             f"sys.argv = ['service', 'build', '--weights', 'auto', '--output', {str(tmp_path / 'bundle')!r}]\n"
             "m.main()\n"
         )

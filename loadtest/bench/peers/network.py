@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 from PIL import Image
 
@@ -15,6 +16,15 @@ RESIZE, CROP = 256, 224  # torchvision's preset for ResNet-18
 
 # Processes started by a framework inherit nothing but the environment.
 NETWORK_VARIABLE = "PEER_NETWORK"
+
+
+def preset(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return a picture as torchvision's preset has Pillow do it: decoded in full, resized, cropped; [224, 224, 3]."""
+    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    scale = RESIZE / min(picture.size)
+    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
+    left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
+    return np.asarray(picture.crop((left, top, left + CROP, top + CROP)))
 
 
 class Network:
@@ -29,14 +39,7 @@ class Network:
 
     def classify(self, data: bytes) -> dict[str, Any]:
         """Return the three likeliest classes of a picture file, as this project's own service does."""
-        picture = Image.open(io.BytesIO(data)).convert("RGB")
-        scale = RESIZE / min(picture.size)
-        picture = picture.resize(
-            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR
-        )
-        left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
-        pixels = np.asarray(picture.crop((left, top, left + CROP, top + CROP)))[None]  # [1, 224, 224, 3]
-        logits = self._request.infer([pixels])[0][0]
+        logits = self._request.infer([preset(data)[None]])[0][0]
         weights = np.exp(logits - logits.max())
         probabilities = weights / weights.sum()
         order = np.argsort(-probabilities)[:3]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +17,14 @@ import pytest
 import torch
 from PIL import Image
 
-from service.build import disk_space, pictures
+from service.build import disk_space, export, pictures
 from service.build.builder import build
 from service.build.digits import SIZE, last_planes_alone, steps, train
 from service.build.digits import load as load_digits
 from service.build.export import to_ncnn, to_onnx
 from service.build.networks import PixelNetwork, make
 from service.build.options import Options
+from service.build.weights import untrained
 from service.errors import BuildError, EngineError, ServiceError
 from service.model import engines
 from service.model.bundle import Bundle
@@ -29,6 +32,7 @@ from service.model.engines.ncnn import NcnnEngine
 from service.model.engines.openvino import OpenVINOEngine
 from service.model.images import Geometry, load
 from service.model.limits import Limits
+from service.model.networks import find
 from tests.conftest import REPOSITORY, UNTRAINED_PICTURES, QuietReporter, encode, photo
 
 pytestmark = pytest.mark.slow
@@ -141,25 +145,27 @@ def test_int8_weights_leave_a_bit_free_for_processors_without_vnni(untrained_bun
             assert np.abs(values.astype(int)).max() <= 64
 
 
-def test_an_export_is_reproducible_and_names_no_path(tmp_path: Path) -> None:
-    network = PixelNetwork(make("resnet18", 3)).eval()
-    for name in ("a", "b"):
-        to_onnx(network, 32, tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    model = onnx.load(tmp_path / "a")
+_NO_WINOGRAD = " 31=64\n"  # what ends a layer of ncnn's graph that goes without Winograd's convolution
+
+
+def test_an_export_is_reproducible_and_names_no_path(untrained_bundle: Bundle, tmp_path: Path) -> None:
+    """The same network gives the same bytes as in another build, perhaps of another process."""
+    network = PixelNetwork(untrained(find("untrained")).network).eval()
+    to_onnx(network, 224, tmp_path / "onnx")
+    to_ncnn(network, 224, tmp_path / "ncnn", tmp_path / "graph")
+    for file, name in (("onnx", "fp32"), ("ncnn", "ncnn"), ("graph", "ncnn_graph")):
+        assert (tmp_path / file).read_bytes() == untrained_bundle.network(name).read_bytes()
+    assert (tmp_path / "graph").read_text("utf-8").count(_NO_WINOGRAD) == 4
+    model = onnx.load(tmp_path / "onnx")
     for initializer in model.graph.initializer:
         initializer.ClearField("raw_data")  # among millions of weights are the bytes of any short word
     assert b".py" not in model.SerializeToString()
     assert str(REPOSITORY).encode() not in model.SerializeToString()
-    for name in ("c", "d"):
-        to_ncnn(network, 32, tmp_path / name, tmp_path / f"{name}.graph")
-    for suffix in ("", ".graph"):
-        assert (tmp_path / f"c{suffix}").read_bytes() == (tmp_path / f"d{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("architecture", "size", "without"),
-    [("resnet18", 33, 4), ("resnet18", 224, 4), ("resnet18", 225, 0), ("resnet34", 64, 6)],
+    [("resnet18", 33, 4), ("resnet18", 225, 0), ("resnet34", 64, 6)],
 )
 def test_ncnn_computes_what_pytorch_computes_at_any_size(
     architecture: str, size: int, without: int, tmp_path: Path
@@ -170,7 +176,7 @@ def test_ncnn_computes_what_pytorch_computes_at_any_size(
     torch.manual_seed(0)
     network = PixelNetwork(make(architecture, 7)).eval()
     to_ncnn(network, size, tmp_path / "weights", tmp_path / "graph")
-    assert (tmp_path / "graph").read_text("utf-8").count(" 31=64\n") == without
+    assert (tmp_path / "graph").read_text("utf-8").count(_NO_WINOGRAD) == without
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(pixels)).numpy()
@@ -180,22 +186,19 @@ def test_ncnn_computes_what_pytorch_computes_at_any_size(
 
 
 def test_no_bundle_is_handed_over_whose_answers_the_service_would_refuse(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_options: Options, exports_at_hand: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here ncnn's form is that of another network."""
-    monkeypatch.setattr(
-        "service.build.export.to_ncnn",
-        lambda _, size, weights, graph: to_ncnn(PixelNetwork(make("resnet18", 5)).eval(), size, weights, graph),
-    )
-    options = Options(
-        output=tmp_path / "bundle",
-        weights=str(own_checkpoint(tmp_path)),
-        input_size=64,
-        calibration=own_pictures(tmp_path, 20),
-    )
+    copy = export.to_ncnn
+
+    def spoilt(network: PixelNetwork, size: int, weights: Path, graph: Path) -> None:
+        copy(network, size, weights, graph)
+        weights.write_bytes(bytes(weights.stat().st_size))
+
+    monkeypatch.setattr(export, "to_ncnn", spoilt)
     with pytest.raises(EngineError, match="known-answer test failed"):
-        build(options, QuietReporter())
-    assert not (tmp_path / "bundle").exists()
+        build(own_options, QuietReporter())
+    assert not own_options.output.exists()
 
 
 @pytest.mark.parametrize(
@@ -253,26 +256,52 @@ def own_pictures(tmp_path: Path, count: int) -> Path:
     return folder
 
 
-def test_ones_own_network_classes_size_and_pictures(tmp_path: Path) -> None:
-    """Another architecture, five classes, 64 pixels, calibrated on a folder: everything comes from the bundle."""
-    architecture = "resnet50"
-    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\t戊\n", "utf-8")
+OwnBuild = tuple[Options, Bundle, QuietReporter]
+
+
+@pytest.fixture(scope="module")
+def own_build(tmp_path_factory: pytest.TempPathFactory) -> OwnBuild:
+    """A whole build of another architecture, with everything that can be given: the options, and what came of them."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "labels.txt").write_text("a\nb\nc\nd\ne\t戊\n", "utf-8")
     report = QuietReporter()
     options = Options(
-        output=tmp_path / "bundle",
-        weights=str(own_checkpoint(tmp_path, architecture)),
-        architecture=architecture,
+        output=folder / "bundle",
+        weights=str(own_checkpoint(folder, "resnet50")),
+        architecture="resnet50",
         input_size=64,
-        calibration=own_pictures(tmp_path, 24),
-        labels=tmp_path / "labels.txt",
+        calibration=own_pictures(folder, 24),
+        labels=folder / "labels.txt",
         resize=80,
         interpolation="bicubic",
         mean=(0.5, 0.4, 0.3),
         std=(0.25, 0.25, 0.5),
     )
-    made = build(options, report)  # whose answers, in every form, are compared with PyTorch's
+    return options, build(options, report), report  # whose answers, in every form, are compared with PyTorch's
+
+
+@pytest.fixture
+def own_options(own_build: OwnBuild, tmp_path: Path) -> Options:
+    return replace(own_build[0], output=tmp_path / "bundle")
+
+
+@pytest.fixture
+def exports_at_hand(own_build: OwnBuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares builds with `own_options` the export of the same network, which takes longest."""
+
+    def copy(names: tuple[str, ...], _network: PixelNetwork, _size: int, *targets: Path) -> None:
+        for name, target in zip(names, targets, strict=True):
+            shutil.copyfile(own_build[1].network(name), target)
+
+    monkeypatch.setattr(export, "to_onnx", partial(copy, ("fp32",)))
+    monkeypatch.setattr(export, "to_ncnn", partial(copy, ("ncnn", "ncnn_graph")))
+
+
+def test_ones_own_network_classes_size_and_pictures(own_build: OwnBuild) -> None:
+    """Another architecture, five classes, 64 pixels, calibrated on a folder: everything comes from the bundle."""
+    _, made, report = own_build
     manifest = made.manifest
-    assert (manifest.architecture, manifest.classes, manifest.crop, manifest.resize) == (architecture, 5, 64, 80)
+    assert (manifest.architecture, manifest.classes, manifest.crop, manifest.resize) == ("resnet50", 5, 64, 80)
     assert manifest.interpolation == "bicubic"
     assert (manifest.mean, manifest.std) == ((0.5, 0.4, 0.3), (0.25, 0.25, 0.5))
     assert "5 classes: 0 = a, 1 = b, 2 = c, ..." in report.said
@@ -284,7 +313,9 @@ def test_ones_own_network_classes_size_and_pictures(tmp_path: Path) -> None:
     assert engine.logits(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 5)
 
 
-def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_int8_that_disagrees_is_not_the_default(
+    own_options: Options, exports_at_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The gate decides, and the build says so."""
     real = OpenVINOEngine
 
@@ -297,13 +328,7 @@ def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr("service.build.builder.OpenVINOEngine", spoilt)
     report = QuietReporter()
-    options = Options(
-        output=tmp_path / "bundle",
-        weights=str(own_checkpoint(tmp_path)),
-        input_size=64,
-        calibration=own_pictures(tmp_path, 20),
-    )
-    made = build(options, report)
+    made = build(own_options, report)
     assert made.manifest.default_precision == "fp32"
     assert any("FP32 is the default" in line for line in report.said)
 
@@ -312,7 +337,7 @@ def test_int8_that_disagrees_is_not_the_default(monkeypatch: pytest.MonkeyPatch,
     ("change", "message"),
     [
         ({"weights": "missing.pth"}, "missing.pth does not exist"),
-        ({"weights": "digits", "architecture": "resnet50"}, "trains a resnet18, not a resnet50"),
+        ({"weights": "digits", "architecture": "resnet50"}, "--weights digits is resnet18, not resnet50"),
         ({"calibration": Path("no-such-folder")}, "no-such-folder is no folder"),
         ({"resize": 200}, "--resize 200 is less than the 224 pixels"),
     ],
@@ -327,8 +352,6 @@ def test_what_cannot_be_built_leaves_nothing_behind(change: dict[str, object], m
 def test_a_failed_build_keeps_the_bundle_that_was_there(
     digits_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     target = tmp_path / "bundle"
     shutil.copytree(digits_bundle.path, target)
     weights, own = str(own_checkpoint(tmp_path)), own_pictures(tmp_path, 20)

