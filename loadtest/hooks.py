@@ -13,6 +13,7 @@ import logging
 import signal
 import statistics
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any, cast
@@ -22,11 +23,10 @@ import gevent
 from locust.env import Environment
 from locust.event import Events
 from locust.exception import StopTest
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadtest.errors import LoadTestError
 from loadtest.exit_codes import INTERRUPTED, USAGE, of_result
-from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
 from loadtest.measure.session import Session, attach
 from loadtest.measure.users import ANSWER_LIMIT_SEC, ScenarioShape, record_requests, watch_lateness
@@ -36,7 +36,9 @@ from loadtest.plan.bodies import Bodies
 from loadtest.plan.schedule import Plan
 from loadtest.rig import Rig, make_pictures, stand_ready
 
-_PLAN, _RECORDS, _TROUBLE = "loadtest-plan", "loadtest-records", "loadtest-trouble"
+_PLAN, _STOP = "loadtest-plan", "loadtest-stop"  # a master's messages
+_PLANNED, _RECORDS = "loadtest-planned", "loadtest-records"  # a worker's
+_PLAN_LIMIT_SEC, _GATHER_LIMIT_SEC = 30.0, 10.0
 _REGISTERED = "loadtest_registered"
 _PROGRESS_SEC = 10
 
@@ -76,11 +78,12 @@ class _Worker:
         attach(environment, self.session)
         record_requests(environment)
         self.runner.register_message(_PLAN, self._take_plan)
+        self.runner.register_message(_STOP, lambda **_: self.runner.stop())
         events = environment.events
         events.test_start.add_listener(self._begin)
         events.report_to_master.add_listener(self._report)
         events.test_stop.add_listener(self._end)
-        # Locust stops the users after it has told the master that this worker is gone, and what they sent would be lost.
+        # Locust stops the users after it has told the master that this worker is gone: what they sent would be lost.
         events.quitting.add_listener(lambda **_: self.runner.stop())
         main = gevent.getcurrent()
         _on_interruption(lambda: gevent.kill(main, KeyboardInterrupt))
@@ -93,8 +96,7 @@ class _Worker:
             self.session.endpoint = self.options.endpoint(msg.data["host"])
         except LoadTestError as error:
             trouble = str(error)
-        if trouble:
-            self.runner.send_message(_TROUBLE, f"The worker {self.runner.client_id} cannot send: {trouble}")
+        self.runner.send_message(_PLANNED, trouble)
 
     def _begin(self, **_: Any) -> None:
         if self.session.plan is not None:
@@ -127,6 +129,8 @@ class _Judge:
         self.running = self.leaving = self.interrupted = False
         self.page = "No run was finished yet.", 404
         self.greenlets: list[gevent.Greenlet] = []
+        self.planned: dict[str, str] = {}  # workers that have their share, and why they cannot send it
+        self.reported: set[str] = set()  # workers that have stopped
         shaped = isinstance(environment.shape_class, ScenarioShape)
         self.session = Session(prepare=self._prepare, shaped=shaped)
         attach(environment, self.session)
@@ -149,16 +153,21 @@ class _Judge:
         events.quitting.add_listener(self._quit)
         if self.master:
             events.worker_report.add_listener(lambda data, **_: self._merge(data["loadtest"]))
-            self.runner.register_message(_RECORDS, lambda msg, **_: self._merge(msg.data))
-            self.runner.register_message(_TROUBLE, lambda msg, **_: self._give_up(msg.data))
+            self.runner.register_message(_RECORDS, self._merge_last)
+            self.runner.register_message(_PLANNED, lambda msg, **_: self.planned.update({msg.node_id: msg.data}))
         else:
             record_requests(self.environment)
         _on_interruption(self._interrupt)
 
     def _prepare(self) -> None:
-        """Make ready for a start from Locust's page, where host and options may have changed."""
+        """Make ready for a start: from Locust's page, where host and options may have changed, and with its workers."""
         if self.web_ui is not None:
             self._stand_ready()
+        if self.master and not self.trouble:
+            self._hand_out()
+        if self.trouble:
+            click.echo(f"Error: {self.trouble}", err=True)
+            self.environment.process_exit_code, self.session.plan = USAGE, None
 
     def _stand_ready(self) -> None:
         self.trouble, self.session.plan = "", None
@@ -176,32 +185,60 @@ class _Judge:
     def _begin(self, **_: Any) -> None:
         if not self.session.shaped:
             self._prepare()
-        if self.trouble or self.rig is None or self.session.plan is None:
-            self.environment.process_exit_code = USAGE
+        if self.rig is None or self.session.plan is None:
             raise StopTest(self.trouble)
-        plan = self.session.plan
+        # A closed loop's users end with their answers. Those of an open loop end by themselves, or at once.
+        closed = self.session.plan.scenario.closed
+        self.environment.stop_timeout = ANSWER_LIMIT_SEC if closed else 0.0
         self.before = self.rig.process()
         self.running, self.interrupted = True, False
-        self.session.begin(plan)
-        # A closed loop's users end with their answers. Those of an open loop end by themselves, or at once.
-        self.environment.stop_timeout = ANSWER_LIMIT_SEC if plan.scenario.closed else 0.0
-        if self.master:
-            clients = self.runner.clients
-            workers = sorted(client.id for client in clients.ready + clients.running + clients.spawning)
-            for number, worker in enumerate(workers):
-                share = plan.of(number, len(workers)).to_dict()
-                message = {"plan": share, "host": self.rig.endpoint.url, "shaped": self.session.shaped}
-                self.runner.send_message(_PLAN, message, worker)
+        self.session.begin(self.session.plan)
         self.greenlets = [watch_lateness(self.session)]
         if self.rig.options.progress:
             self.greenlets.append(gevent.spawn(show_progress, self.session))
+
+    def _hand_out(self) -> None:
+        """Give each worker its share of the plan, and wait until all have it, so that they begin together."""
+        assert self.rig is not None  # noqa: S101  # or there would be trouble
+        assert self.session.plan is not None  # noqa: S101  # likewise
+        clients = self.runner.clients
+        workers = sorted(client.id for client in clients.ready + clients.running + clients.spawning)
+        self.planned, self.reported = {}, set()
+        for number, worker in enumerate(workers):
+            share = self.session.plan.of(number, len(workers)).to_dict()
+            message = {"plan": share, "host": self.rig.endpoint.url, "shaped": self.session.shaped}
+            self.runner.send_message(_PLAN, message, worker)
+        with gevent.Timeout(_PLAN_LIMIT_SEC, exception=False):
+            while len(self.planned) < len(workers):
+                gevent.sleep(0.02)
+        if silent := sorted(set(workers) - self.planned.keys()):
+            self.trouble = f"The worker {silent[0]} does not take the plan: start it with the master's locustfile."
+        for worker, why in self.planned.items():
+            if why:
+                self.trouble = f"The worker {worker} cannot send: {why}"
 
     def _merge(self, packed: dict[str, Any]) -> None:
         if self.running:
             self.session.merge(packed)
 
+    def _merge_last(self, msg: Any, **_: Any) -> None:
+        self._merge(msg.data)
+        self.reported.add(msg.node_id)
+
+    def _gather(self) -> None:
+        """Have the workers stop and report; Locust gives them half a second, which a busy machine may not have."""
+        self.runner.send_message(_STOP)
+        end = time.monotonic() + _GATHER_LIMIT_SEC
+        while time.monotonic() < end:
+            alive = {client.id for client in self.runner.clients.all if client.state != STATE_MISSING}
+            if alive <= self.reported:
+                break
+            gevent.sleep(0.02)
+
     def _stopped(self, **_: Any) -> None:
         gevent.killall(self.greenlets, block=False)
+        if self.master and self.interrupted:
+            self._gather()
         if self.running and self.session.plan and self.session.shaped:
             # Locust's own end of a test comes after the last request was due.
             alive = not self.master or self.runner.worker_count > 0
@@ -223,20 +260,11 @@ class _Judge:
         run = self.rig.conclude(self.session, self.before, self.interrupted, self.master)
         self.environment.process_exit_code = of_result(run.result)
         if self.web_ui is not None:
-            self.page = _page(run), 200
-
-    def _give_up(self, why: str) -> None:
-        """End a test that a worker cannot take part in."""
-        click.echo(f"Error: {why}", err=True)
-        self.running = False
-        self.environment.process_exit_code = USAGE
-        gevent.spawn(self.runner.stop if self.web_ui is not None else self.runner.quit)
+            self.page = self.rig.page(run), 200
 
     def _interrupt(self) -> None:
         self.interrupted, self.environment.stop_timeout = True, 0.0
         click.echo("Interrupted: the test is stopped; what was measured so far is judged.", err=True)
-        if self.running and self.master:
-            self.runner.stop()  # waits for what the workers still have to report
         if self.running or self.web_ui is not None:
             gevent.kill(self.main, KeyboardInterrupt)
         else:  # a master that waits for its workers
@@ -248,12 +276,6 @@ def _on_interruption(act: Callable[[], None]) -> None:
     """Act in a greenlet of its own: gevent raises a KeyboardInterrupt in whichever runs, and Locust swallows some."""
     for number in (signal.SIGINT, signal.SIGHUP):
         gevent.signal_handler(number, act)
-
-
-def _page(run: Run) -> str:
-    from loadtest.show import report  # loads Matplotlib
-
-    return report.page(run)
 
 
 def show_progress(session: Session) -> None:

@@ -98,6 +98,14 @@ class Rig:
             self._save(run, self.options.report)
         return run
 
+    def page(self, run: results.Run) -> str:
+        """Return the report as a page: the file, or drawn where none was."""
+        if self.options.report and self.options.charts:
+            return (self.options.report / saved.HTML).read_text("utf-8")
+        from loadtest.show import report  # loads Matplotlib
+
+        return report.page(run)
+
     def _save(self, run: results.Run, folder: Path) -> None:
         saved.save(run, folder)
         written = [saved.JSON, saved.JUNIT, saved.REQUESTS]

@@ -216,7 +216,7 @@ class ScenarioShape(LoadTestShape):
         if starting:
             session.prepare()
         if session.plan is None:
-            return 1, 1.0  # what is wrong is told when the test starts
+            return None  # something is wrong, which has been said
         scenario, second = session.plan.scenario, 0.0 if starting else session.second()
         phase = scenario.phase_at(second)
         # Users end by themselves when their last answer is there.

@@ -42,7 +42,7 @@ def test_a_run_is_started_in_the_page_and_its_report_is_there(tmp_path: Path) ->
                 time.sleep(0.1)
             assert answer == (404, "No run was finished yet.")
             assert page(port, "/swarm", b"user_count=1&spawn_rate=1")[0] == 200
-            while (answer := page(port, "/loadtest"))[0] == 404 and time.monotonic() < end:
+            while (answer := page(port, "/loadtest"))[0] != 200 and time.monotonic() < end:
                 time.sleep(0.1)
             assert answer == (200, (tmp_path / "report.html").read_text("utf-8"))
         finally:
