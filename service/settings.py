@@ -1,7 +1,7 @@
 """Every setting of the service: read once, from the environment, and checked before anything starts.
 
 A field's name in capitals is the environment variable; it carries its unit. The field's text is the sentence that the
-README shows, and a test compares the two.
+docs/settings.md shows, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Settings:
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
-        """List the settings as (variable, default, sentence), in the order of the README's table."""
+        """List the settings as (variable, default, sentence), in the order of the table in docs/settings.md."""
         return [(item.name.upper(), str(item.default), item.metadata["text"]) for item in fields(cls)]
 
 

@@ -111,15 +111,18 @@ class _Estimates:
         self.known: dict[str, Floats] = {}
         self.times: set[str] = set()
         good, first = requests.outcome == "good", requests.attempt == 1
-        for kind in (kind for kind in REQUEST_KINDS if kind in run.result["mix"] and kind != BAD):
+        for kind in dict.fromkeys([*REQUEST_KINDS, *sorted(set(requests.kind.tolist()))]):  # people's own tasks, too
+            if kind == BAD:
+                continue
             chosen = good & (requests.kind == kind)
             order = np.argsort(requests.latency_ms[chosen])
             ordered, of_block = requests.latency_ms[chosen][order], blocks[chosen][order]
-            for metric, quantile in PERCENTILES.items():
-                if len(ordered) >= samples_needed(quantile):
-                    name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS[kind]}"
-                    self.times.add(name)
-                    self.known[name] = np.array([_percentile(ordered, of_block, count, quantile) for count in counts])
+            known = {name: q for name, q in PERCENTILES.items() if len(ordered) >= samples_needed(q)}
+            drawn = np.array([_percentiles(ordered, of_block, count, [*known.values()]) for count in counts])
+            for number, metric in enumerate(known):
+                name = f"{metric.removesuffix('_ms')} of {REQUEST_KINDS.get(kind, kind)}"
+                self.times.add(name)
+                self.known[name] = drawn[:, number]
 
         def total(mask: npt.NDArray[np.bool_]) -> Floats:
             return np.asarray(counts @ np.bincount(blocks[mask], minlength=counts.shape[1]), np.float64)
@@ -131,16 +134,15 @@ class _Estimates:
         self.known["error ratio"] = total(requests.outcome == "failed") / everything
 
 
-def _percentile(ordered: Floats, of_block: Counts, count: Counts, q: float) -> float:
-    """Return the nearest-rank percentile (percentiles.py) where a block is there as often as `count` says."""
+def _percentiles(ordered: Floats, of_block: Counts, count: Counts, quantiles: Sequence[float]) -> list[float]:
+    """Return nearest-rank percentiles (percentiles.py) where a block is there as often as `count` says."""
     upto = np.cumsum(count[of_block])
-    rank = max(1, math.ceil(q * upto[-1] - 1e-6))
-    return float(ordered[min(int(np.searchsorted(upto, rank)), len(ordered) - 1)])
+    return [
+        ordered[np.searchsorted(upto, max(1, math.ceil(q * upto[-1] - 1e-6)))] if upto[-1] else 0.0 for q in quantiles
+    ]
 
 
-def _blocks(
-    run: SavedRun, rng: np.random.Generator, replicates: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _blocks(run: SavedRun, rng: np.random.Generator, replicates: int) -> tuple[Counts, Counts]:
     """Return the block of each request, and how often each block is drawn: once, then anew within each phase."""
     requests = run.requests
     blocks, counts, first = np.zeros(len(requests.due_sec), np.int64), [], 0

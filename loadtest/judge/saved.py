@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def _with_requests(path: Path) -> SavedRun:
         return SavedRun(result, Requests(**columns))
     except OSError as error:
         raise LoadTestError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (EOFError, KeyError, TypeError, ValueError) as error:
+    except (EOFError, KeyError, TypeError, ValueError, csv.Error, zlib.error) as error:
         raise LoadTestError(f"{file} does not hold the requests of a load test.") from error
 
 

@@ -20,6 +20,8 @@ _ONE_RUN = (
     " start, other neighbours on the machine). Where one machine makes both, make pairs in alternation, A B A B A B,"
     " each into a folder of its own (before/1, after/1, before/2, ...), and compare before after."
 )
+_ENOUGH_PAIRS = 4  # from here on an interval is less than twice as wide as with any number of pairs of that spread
+_FEW_PAIRS = "Two or three pairs of runs know little of how much pairs differ, so the intervals are wide: make five."
 _NO_TURNS = "The runs did not take turns (A B A B ...): what changed in the meantime counts as a difference, too."
 
 
@@ -47,8 +49,10 @@ def table(a: Sequence[SavedRun], b: Sequence[SavedRun], found: Sequence[Differen
         limits = " to ".join(_change(item, limit) for limit in item.limits) if item.limits else "too short to know"
         lines.append(f"  {item.name:<42}{values}{_change(item, item.change):>10}   {limits:<24}{item.verdict}")
     lines += ["", "  Of intervals of 95 % one in twenty is beside the truth by chance."]
-    note = _ONE_RUN if len(a) == 1 else "" if alternate(a, b) else _NO_TURNS
-    lines += textwrap.wrap(note, 118, initial_indent="  ", subsequent_indent="  ")
+    notes = [_ONE_RUN] if len(a) == 1 else [_FEW_PAIRS] if len(a) < _ENOUGH_PAIRS else []
+    notes += [] if len(a) == 1 or alternate(a, b) else [_NO_TURNS]
+    for note in notes:
+        lines += textwrap.wrap(note, 118, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 
@@ -98,6 +102,10 @@ def plot(a: Sequence[SavedRun], b: Sequence[SavedRun], found: Sequence[Differenc
                 right.plot(100 * np.array(item.pairs), [number - 0.22] * len(item.pairs), "|", color=drawing.INK)
             right.annotate(item.verdict, (1.01, number), xycoords=("axes fraction", "data"), va="center", color=colour)
         right.axvline(0, color=drawing.INK, linewidth=1)
+        # Two pairs may have an interval of which no picture shows the end.
+        ends = max([100 * abs(end) for item in relative for end in item.limits or ()], default=0.0)
+        reach = min(ends, max([100.0, *(300 * abs(change) for item in relative for change in item.pairs)]))
+        right.set_xlim(max(-105.0, -1.05 * max(reach, 2.0)), 1.05 * max(reach, 2.0))
         right.set_yticks(range(len(relative)), [item.name for item in reversed(relative)])
         right.set(xlabel="B to A, %; with 95 % intervals" + ("; small: each pair of runs" if len(a) > 1 else ""))
         right.set_ylim(-0.6, max(len(relative), 1) - 0.4)
