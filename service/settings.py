@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service import addresses
+from service.model import bundle
 from service.model.engines.table import ENGINES, PRECISIONS
 from service.model.limits import MAX_PIXELS, Limits
 
@@ -86,7 +87,7 @@ def _setting(default: T, setting_type: _SettingType, text: str) -> T:
 class Settings:
     """The settings, immutable."""
 
-    model_dir: Path = _setting(Path("models/resnet18"), _PATH, "The model bundle to serve.")
+    model_dir: Path = _setting(bundle.DEFAULT_FOLDER, _PATH, "The model bundle to serve.")
     engine: str = _setting(
         "auto",
         _one_of("auto", *ENGINES),

@@ -85,8 +85,10 @@ def test_what_the_code_says_about_documents_is_there() -> None:
                 assert not name or name in Page(path).anchors, f"{file} names {path}#{name}"
 
 
-def test_a_decision_is_a_question_with_its_date() -> None:
-    text = Page("docs/decisions.md").text
+def test_a_decision_is_a_question_with_its_date_and_in_the_contents() -> None:
+    page = Page("docs/decisions.md")
+    assert {f"#{anchor(heading)}" for level, heading in page.headings if level == 2} <= set(page.links)
+    text = page.text
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert sections
     assert [one.partition("\n")[0] for one in sections if not re.match(r".*\?\n\n\*20\d\d-\d\d-\d\d\.?\*\s", one)] == []
