@@ -21,7 +21,7 @@ from gevent import GreenletExit
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, LoadTestShape, task
 from locust.env import Environment
-from locust.runners import STATE_INIT, MasterRunner
+from locust.runners import MasterRunner
 
 from loadtest.measure import answers
 from loadtest.measure.answers import Judgement, Outcome
@@ -212,12 +212,12 @@ class ScenarioShape(LoadTestShape):
         """Return how many users, and how many of them to start a second; None when every answer is there."""
         assert self.runner is not None  # noqa: S101  # Locust asks once it has one
         session = session_of(self.runner.environment)
-        starting = self.runner.state == STATE_INIT
-        if starting:
+        if self.runner.shape_last_tick is None:  # the first of a start; the next may come before the test has begun
+            session.began = 0.0
             session.prepare()
         if session.plan is None:
             return None  # something is wrong, which has been said
-        scenario, second = session.plan.scenario, 0.0 if starting else session.second()
+        scenario, second = session.plan.scenario, session.second()
         phase = scenario.phase_at(second)
         # Users end by themselves when their last answer is there.
         done = phase is None and not self.runner.user_count
