@@ -123,7 +123,8 @@ def _fetch(row: Network, report: Reporter) -> None:
 
 def _trained(row: Network, options: Options, report: Reporter) -> weights.Trained:
     if row.file:
-        _fetch(row, report)
+        if options.weights != AUTO:  # which has fetched them to find out whether they can be
+            _fetch(row, report)
         return weights.fetched(row)
     if row.weights == "timm":
         return weights.of_timm(row)
