@@ -1,4 +1,4 @@
-"""Load tests with targets, sent by Locust: `locust -f loadtest/locustfile.py`, or `python -m loadtest run` in front of it.
+"""Load tests with targets, sent by Locust: `locust -f loadtest/locustfile.py`, with `python -m loadtest run` in front.
 
 What comes when, from the command line to the report:
 
