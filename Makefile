@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 PORT ?= 8080
-# What `make run` serves: auto (the official weights or, where they cannot be reached, digits), official, digits,
-# untrained, or a checkpoint of your own.
+# What `make run` serves: auto (the first of official, lite0 and digits that can be had), any of docs/build.md's table, or a
+# checkpoint of your own.
 MODEL_WEIGHTS ?= auto
 # What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself. In an
 # environment HOST may also be where the service listens, or conda's platform: from there only a URL is a target.
@@ -170,6 +170,6 @@ $(VENV)/loadtest.stamp: $(VENV)/run.stamp requirements/loadtest.txt
 	$(INSTALL) --no-deps --require-hashes -r requirements/loadtest.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/loadtest.stamp $(VENV)/pipeline.stamp requirements/dev.txt
-	$(INSTALL) --no-deps --require-hashes -r requirements/dev.txt
+$(VENV)/dev.stamp: $(VENV)/run.stamp $(VENV)/loadtest.stamp $(VENV)/pipeline.stamp requirements/dev.txt requirements/timm.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/dev.txt -r requirements/timm.txt
 	@touch $@

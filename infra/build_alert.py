@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import names
 from infra.settings import Settings
 
 _TITLE = "a build failed"
@@ -29,6 +30,7 @@ class BuildAlert(pulumi.ComponentResource):
         ids = pulumi.Output.all(*triggers).apply(
             lambda identifiers: " OR ".join(f'"{identifier}"' for identifier in identifiers)
         )
+        handbook = names.handbook("build-failed", settings.repository, settings.branch)
         gcp.monitoring.AlertPolicy(
             f"{settings.name}-build-failed",
             display_name=f"{settings.name}: {_TITLE}",
@@ -47,7 +49,7 @@ class BuildAlert(pulumi.ComponentResource):
             ],
             notification_channels=list(channels),
             documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
-                content=f"{_TITLE}. docs/operations.md says what it means and what to do.", mime_type="text/markdown"
+                content=f"{_TITLE}. {handbook}", mime_type="text/markdown"
             ),
             alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(
                 # One message for the several lines of one build.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-# Whence the balancer's traffic and all probes come (https://cloud.google.com/load-balancing/docs/firewall-rules).
+# Where the balancer's traffic and all probes come from (https://cloud.google.com/load-balancing/docs/firewall-rules).
 BALANCER_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
-# Whence Identity-Aware Proxy's tunnel comes (https://cloud.google.com/iap/docs/using-tcp-forwarding).
+# Where Identity-Aware Proxy's tunnel comes from (https://cloud.google.com/iap/docs/using-tcp-forwarding).
 TUNNEL_RANGE = "35.235.240.0/20"
 # private.googleapis.com: Google's APIs at addresses that are not announced on the internet
 # (https://cloud.google.com/vpc/docs/configure-private-google-access).

@@ -9,11 +9,9 @@ from typing import Protocol
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import alert_conditions, dashboard
+from infra import alert_conditions, dashboard, names
 from infra.plans import GroupPlan
 from infra.settings import Settings
-
-_RUNBOOK = "docs/operations.md says what it means and what to do."
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class Monitoring(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _alert(self, name: str, title: str, *conditions: gcp.monitoring.AlertPolicyConditionArgs) -> None:
+        handbook = names.handbook(name, self._settings.repository, self._settings.branch)
         gcp.monitoring.AlertPolicy(
             f"{self._settings.name}-{name}",
             display_name=f"{self._settings.name}: {title}",
@@ -82,7 +81,7 @@ class Monitoring(pulumi.ComponentResource):
             conditions=conditions,
             notification_channels=self._channels,
             documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
-                content=f"{title}. {_RUNBOOK}", mime_type="text/markdown"
+                content=f"{title}. {handbook}", mime_type="text/markdown"
             ),
             alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(auto_close="86400s"),
             opts=self._root,
@@ -94,7 +93,8 @@ class Monitoring(pulumi.ComponentResource):
         self._alert("slow", title, alert_conditions.slow(title, balancer.url_map, settings.alert_latency_ms))
         title = f"more than {settings.alert_error_percent} % of answers are 5xx"
         self._alert("errors", title, alert_conditions.errors(title, balancer.url_map, settings.alert_error_percent))
-        # Google takes Spot machines back one by one; more than one for each zone in ten minutes is no weather.
+        # Google takes Spot machines back one by one; more than one for each zone in ten minutes is no
+        # longer normal.
         limit = len(settings.zone_names)
         title = f"more than {limit} machines turned unhealthy within ten minutes"
         self._alert("unhealthy", title, alert_conditions.unhealthy(title, balancer.unhealthy_metric, limit))

@@ -110,3 +110,13 @@ def temporary_firewall(stack: str) -> str:
 def short(domain: str) -> str:
     """Return a part of a name for what belongs to a domain: Google's names have 63 characters, host names 253."""
     return f"{domain.replace('.', '-')[:16].rstrip('-')}-{hashlib.sha256(domain.encode()).hexdigest()[:6]}"
+
+
+def handbook(alert: str, repository: str, branch: str) -> str:
+    """Return the sentence that ends an alert's text, in Markdown: where docs/operations.md says what to do.
+
+    `repository` is OWNER/NAME on GitHub; without one there is no address to link to.
+    """
+    page = f"docs/operations.md#{alert}"
+    where = f"[{page}](https://github.com/{repository}/blob/{branch}/{page})" if repository else page
+    return f"What it means and what to do: {where}"

@@ -120,16 +120,10 @@ def rate(target_file: Path | None, file: Path, **others: Any) -> None:
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Also write a picture (PNG) of both.")
 def compare(first: Path, second: Path, output: Path | None) -> None:
-    """Compare two saved runs: folders with a results.json, or those files."""
-    from loadtest.judge import saved
-
-    a, b = saved.load(first), saved.load(second)
+    """Compare two sides, each a saved run (a folder with a results.json) or a folder of runs that took turns."""
     from loadtest.show import comparison
 
-    click.echo(comparison.table(a, b, (str(first), str(second))))
-    if output:
-        output.write_bytes(comparison.plot(a, b, (str(first), str(second))))
-        click.echo(f"\n  {output}")
+    click.echo(comparison.command(first, second, output))
 
 
 @cli.command(params=[*TRUST])

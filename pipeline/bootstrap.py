@@ -149,7 +149,7 @@ def _main() -> None:
     request = read(sys.argv[1:], os.environ)
     for program in ("gcloud", "pulumi"):
         if not request.dry and not shutil.which(program):
-            raise StepFailed(f"{program} is not installed: docs/pipeline.md says what a laptop needs.")
+            raise StepFailed(f"{program} is not installed: docs/deployment.md says what a laptop needs.")
     make(
         request,
         Provisioner(

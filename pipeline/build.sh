@@ -21,7 +21,7 @@ if [ -n "${MIRROR:-}" ]; then
 fi
 own=$(repository "${REPOSITORY:-}")
 main=$(repository "classifier-${STACK:-}")
-# Found out late, it would be a fleet that restarts for ever; emulated, the load test would measure the emulator.
+# Noticed only later, the fleet would restart for ever; emulated, the load test would measure the emulator.
 if [ -n "$own" ]; then
   architecture=$(engine version --format '{{.Server.Arch}}')
   [[ ${architecture:-amd64} = amd64 ]] || stop "this machine's Docker builds for $architecture, and the fleet's machines" \

@@ -134,7 +134,7 @@ def require(name: str) -> str:
     """
     if program := shutil.which(name):
         return program
-    raise StepFailed(f"{name} is not installed: docs/pipeline.md says what a laptop needs.")
+    raise StepFailed(f"{name} is not installed: docs/deployment.md says what a laptop needs.")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Looks at the container from inside: start.sh runs it there as the server's own user, `docker exec -i NAME python3 -`.
 
-Waits until the server is ready, which follows its known-answer test; then looks around like an intruder.
+Waits until the server is ready, which follows its known-answer test; then checks what an intruder could use.
 """
 
 from __future__ import annotations

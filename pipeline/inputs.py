@@ -78,7 +78,7 @@ def unreachable(project: str, program: str) -> str:
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return f"{program} is not installed: docs/pipeline.md says what a laptop needs."
+        return f"{program} is not installed: docs/deployment.md says what a laptop needs."
     # An empty bucket is a good answer that gcloud counts as a failure.
     if result.returncode == 0 or "matched no objects" in result.stderr:
         return ""

@@ -67,10 +67,10 @@ class Pulumi(PulumiCommand):
             # What answers is no Pulumi, or one from before what the library knows.
             raise StepFailed(
                 f"`pulumi version` does not answer as Pulumi's command line does ({' '.join(str(error).split())}): "
-                f"install {_OLDEST} or newer (docs/pipeline.md)."
+                f"install {_OLDEST} or newer (docs/deployment.md)."
             ) from error
         if self.version and self.version < _OLDEST:
-            raise StepFailed(f"pulumi {self.version} is too old: install {_OLDEST} or newer (docs/pipeline.md).")
+            raise StepFailed(f"pulumi {self.version} is too old: install {_OLDEST} or newer (docs/deployment.md).")
         self._backend, self._quiet = backend, quiet
 
     def run(

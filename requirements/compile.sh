@@ -25,8 +25,11 @@ pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/image.t
 pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/image.txt \
   -c requirements/infra.txt -c requirements/loadtest.txt -c requirements/pipeline.txt --extra dev \
   -o requirements/dev.txt pyproject.toml
+pip-compile "${flags[@]}" "$@" -c requirements/serve.txt -c requirements/modeling.txt -c requirements/infra.txt \
+  -c requirements/loadtest.txt -c requirements/pipeline.txt -c requirements/dev.txt --extra timm \
+  -o requirements/timm.txt pyproject.toml
 # pip-compile warns of the packages that are left out on purpose.
-for file in requirements/serve.txt requirements/modeling.txt; do
+for file in requirements/serve.txt requirements/modeling.txt requirements/timm.txt; do
   sed '/^# WARNING/,$d' $file >$file.new
   mv $file.new $file
 done

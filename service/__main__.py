@@ -61,7 +61,7 @@ def pack(source: Path, target: Path, precision: str) -> None:
 
 @cli.command()
 def serve() -> None:
-    """Serve the model over HTTP, as the environment says (README lists the settings)."""
+    """Serve the model over HTTP, as the environment says (docs/settings.md lists the settings)."""
     from service.serve import start
 
     settings = _settings()

@@ -1,7 +1,7 @@
 """Every setting of the service: read once, from the environment, and checked before anything starts.
 
 A field's name in capitals is the environment variable; it carries its unit. The field's text is the sentence that the
-README shows, and a test compares the two.
+docs/settings.md shows, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service import addresses
+from service.model import bundle
 from service.model.engines.table import ENGINES, PRECISIONS
 from service.model.limits import MAX_PIXELS, Limits
 
@@ -86,7 +87,7 @@ def _setting(default: T, setting_type: _SettingType, text: str) -> T:
 class Settings:
     """The settings, immutable."""
 
-    model_dir: Path = _setting(Path("models/resnet18"), _PATH, "The model bundle to serve.")
+    model_dir: Path = _setting(bundle.DEFAULT_FOLDER, _PATH, "The model bundle to serve.")
     engine: str = _setting(
         "auto",
         _one_of("auto", *ENGINES),
@@ -217,7 +218,7 @@ class Settings:
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
-        """List the settings as (variable, default, sentence), in the order of the README's table."""
+        """List the settings as (variable, default, sentence), in the order of the table in docs/settings.md."""
         return [(item.name.upper(), str(item.default), item.metadata["text"]) for item in fields(cls)]
 
 

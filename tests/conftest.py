@@ -211,7 +211,7 @@ def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
     """A real bundle, and what its build printed on standard error.
 
     Built once (half a minute) as `make run` does where nothing can be reached: it asks for the official weights through
-    a proxy that is not there, and trains on digits.
+    a proxy that is not there, has no package index, and trains on digits.
     """
     said = models / "digits.txt"
     with FileLock(models / "digits.lock"):
@@ -221,7 +221,14 @@ def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
                     *(sys.executable, "-m", "service", "build", "--weights", "auto", "--torchscript"),
                     *("--output", models / "digits"),
                 ],
-                env={**os.environ, "TORCH_HOME": str(models), "https_proxy": "http://127.0.0.1:9"},
+                env={
+                    **os.environ,
+                    # Its own: the other fixture's fetched weights are in that of `models`.
+                    "TORCH_HOME": str(models / "nothing-fetched"),
+                    "https_proxy": "http://127.0.0.1:9",
+                    "PIP_NO_INDEX": "1",  # an index may be a folder, which no proxy hides
+                    "PIP_FIND_LINKS": str(models),
+                },
                 cwd=REPOSITORY,
                 capture_output=True,
                 text=True,

@@ -9,7 +9,7 @@ from infra.cost import prices
 from infra.plans import GroupPlan, plans
 from infra.settings import Settings
 
-# The picture of README's benchmark; an answer with its headers, measured at 782 bytes: what a request moves.
+# The benchmark's small picture; an answer with its headers, measured at 782 bytes: what a request moves.
 PICTURE_BYTES = 95_000
 ANSWER_BYTES = 780
 # A line of the service's log, measured at 353 bytes, with what the logging agent adds; one of the balancer's. Assumed.

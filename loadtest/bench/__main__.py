@@ -48,9 +48,7 @@ def bench(rounds: int, bundle: Path | None, output: Path, requests: int | None, 
         raise SystemExit(EXIT_MODEL) from None
     try:
         if publish:
-            click.echo(
-                "\n".join(f"{name} quotes {output / report.JSON}" for name in report.publish(output, REPOSITORY))
-            )
+            click.echo("These quote it now: " + ", ".join(map(str, report.publish(output, REPOSITORY))))
             return
         path = bundle or _built("untrained", "--torchscript")
         if requests:
@@ -84,19 +82,8 @@ def _built(weights: str, *options: str) -> Path:
     from loadtest.errors import LoadTestError
 
     path = MODELS / weights
-    command = [
-        sys.executable,
-        "-m",
-        "service",
-        "build",
-        "--weights",
-        weights,
-        "--output",
-        str(path),
-        "--reuse",
-        *options,
-    ]
-    if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+    what = ["--weights", weights, "--output", str(path), "--reuse", *options]
+    if subprocess.run([sys.executable, "-m", "service", "build", *what], check=False, stdout=sys.stderr).returncode:
         raise LoadTestError(f"{path} cannot be built.")
     return path
 

@@ -44,14 +44,14 @@ def _ours(name: str, bundle: Path, engine: str, precision: str, colour: str) -> 
     return Contender(name, [sys.executable, "-m", "service", "serve"], settings, colour)
 
 
-# By their module in loadtest.bench.peers: the package, the colour, and what is not as usual.
-_PEERS: dict[str, tuple[str, str, dict[str, object]]] = {
-    "mosec": ("mosec", "#9334e6", {}),
-    "torchserve": ("ts", "#d01884", {"path": "/predictions/classifier"}),
-    "litserve": ("litserve", "#188038", {"as_json": True}),
-    "bentoml": ("bentoml", "#00838f", {}),
-    "ray": ("ray", "#a0522d", {}),
-}
+# Their module in loadtest.bench.peers, the package that it needs, colour, whether it takes JSON only, and where.
+_PEERS = (
+    ("mosec", "mosec", "#9334e6", False, PATH),
+    ("torchserve", "ts", "#d01884", False, "/predictions/classifier"),
+    ("litserve", "litserve", "#188038", True, PATH),
+    ("bentoml", "bentoml", "#00838f", False, PATH),
+    ("ray", "ray", "#a0522d", False, PATH),
+)
 _ENGINE_COLOURS = ("#0b57d0", "#e37400", "#1f2937", "#b3261e", "#6a5acd")
 
 
@@ -64,10 +64,10 @@ def contenders(bundle: Path, lite0: Path | None = None) -> list[Contender]:
     ]
     if lite0:
         everyone += [_ours(name, lite0, "auto", name.split()[1], "#00a884") for name in (LITE0, LITE0_FP32)]
-    for name, (package, colour, others) in _PEERS.items():
+    for name, package, colour, as_json, path in _PEERS:
         if importlib.util.find_spec(package):
             network = str(bundle / NETWORK_FILES["int8"])
             command = [sys.executable, "-m", f"loadtest.bench.peers.{name}", "{port}", network]
-            everyone.append(Contender(f"{name} int8", command, {}, colour, None, package, **others))  # type: ignore[arg-type]
+            everyone.append(Contender(f"{name} int8", command, {}, colour, None, package, as_json, path))
     command = [sys.executable, "-m", "loadtest.bench.plain", "{port}"]
     return [*everyone, Contender(PLAIN, command, {}, "#8a8f98", ready_path=None)]

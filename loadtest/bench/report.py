@@ -22,8 +22,10 @@ from loadtest.errors import LoadTestError
 from loadtest.measure import machine
 
 JSON, PNG, HTML = "bench.json", "bench.png", "bench.html"
-# In a document, what stands between these is written by `publish`.
-BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+# In a document, what stands between `<!-- make bench PART: begin -->` and `... end -->` is written by `publish`.
+_PART = re.compile(r"(<!-- make bench (all|goals|目标): begin -->\n)(.*?)(\n<!-- make bench \2: end -->)", re.DOTALL)
+# How the Chinese documents say verdicts and units; the goals' names stand in the document itself.
+_CHINESE = {"met": "达到", "MISSED": "未达到"}
 _NAMES = {
     OURS: "**this service**, INT8", OURS_FP32: "this service, FP32", LITE0: "this service, lite0 INT8",
     LITE0_FP32: "this service, lite0 FP32", PLAIN: "Flask's own server with TorchScript, FP32",
@@ -31,25 +33,21 @@ _NAMES = {
 _Column = tuple[str, Callable[[Measured], float | None], str, bool]
 
 
-def _rate(case: Case) -> Callable[[Measured], float | None]:
-    return lambda row: statistics.median(row["rates"][case]) if case in row["rates"] else None
-
-
-def _ms(case: Case, quantile: int) -> Callable[[Measured], float | None]:
-    return lambda row: statistics.median(q[quantile] for q in row["ms"][case]) if case in row["ms"] else None
+def _case(case: Case, figure: str) -> Callable[[Measured], float | None]:
+    return lambda row: statistics.median(row["cases"][case][figure]) if case in row["cases"] else None
 
 
 # A column: its head, its figure, its unit and digits, and whether documents have it.
 _COLUMNS: list[_Column] = [
-    ("alone, p50", _ms("small 1", 0), "{:,.1f} ms", True),
-    ("12 megapixels", _ms("large 1", 0), "{:,.0f} ms", True),
-    ("PNG", _ms("png 1", 0), "{:,.0f} ms", False),
-    ("1 client", _rate("small 1"), "{:,.0f}/s", False),
-    ("4", _rate("small 4"), "{:,.0f}/s", False),
-    ("16 clients", _rate("small 16"), "{:,.0f}/s", True),
-    ("their p50", _ms("small 16", 0), "{:,.0f} ms", False),
-    ("their p99", _ms("small 16", 2), "{:,.0f} ms", True),
-    ("64", _rate("small 64"), "{:,.0f}/s", False),
+    ("alone, p50", _case("small 1", "p50_ms"), "{:,.1f} ms", True),
+    ("12 megapixels", _case("large 1", "p50_ms"), "{:,.0f} ms", True),
+    ("PNG", _case("png 1", "p50_ms"), "{:,.0f} ms", False),
+    ("1 client", _case("small 1", "per_sec"), "{:,.0f}/s", False),
+    ("4", _case("small 4", "per_sec"), "{:,.0f}/s", False),
+    ("16 clients", _case("small 16", "per_sec"), "{:,.0f}/s", True),
+    ("their p50", _case("small 16", "p50_ms"), "{:,.0f} ms", False),
+    ("their p99", _case("small 16", "p99_ms"), "{:,.0f} ms", True),
+    ("64", _case("small 64", "per_sec"), "{:,.0f}/s", False),
     ("memory", lambda row: row["memory_mb"], "{:,.0f} MB", True),
     ("start", lambda row: row["start_sec"], "{:,.2f} s", True),
 ]
@@ -68,7 +66,7 @@ def table(result: Result) -> str:
     rows = _rows(result, _COLUMNS)
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     lines = [row[0].ljust(widths[0]) + "".join(map(str.rjust, row[1:], widths[1:])) for row in rows]
-    goals = [f"{word:<8}{name}: {measured}, wanted {condition}" for name, measured, condition, word in _goals(result)]
+    goals = [f"{word:<8}{name}: {measured}, target {condition}" for name, measured, condition, word in _goals(result)]
     return "\n".join([_where(result), "", *lines, "", *_sentences(result), "", *goals])
 
 
@@ -76,8 +74,39 @@ def markdown(result: Result) -> str:
     """Return what documents quote: the machine, the contenders, the overload, every goal with its verdict."""
     contenders = _rows(result, [column for column in _COLUMNS if column[3]])
     contenders = [[_NAMES.get(name, name), *cells] for name, *cells in contenders if any(cells[:2])]  # no ceilings
-    goals = [["goal", "measured", "wanted", ""], *_goals(result)]
-    return "\n\n".join([f"Measured on {_where(result)}.", _md(contenders), *_sentences(result), _md(goals)])
+    where, goals = markdown_goals(result).split("\n\n")
+    return "\n\n".join([where, _md(contenders), *_sentences(result), goals])
+
+
+def markdown_goals(result: Result) -> str:
+    """Return the machine, and every goal with its verdict."""
+    return f"Measured on {_where(result)}.\n\n{_md([['goal', 'measured', 'target', ''], *_goals(result)])}"
+
+
+def _chinese_goals(result: Result, old: str) -> str:
+    """Return the same in Chinese; the goals' names are those of the table that is there, in the same order."""
+    _, _, *rows = re.findall(r"^\|.*\|$", old, re.MULTILINE)
+    goals = [["目标", "实测", "要求", ""]]
+    for (_, *cells), row in zip(_goals(result), rows, strict=True):
+        goals.append(
+            [row.split("|")[1].strip(), *(_CHINESE.get(cell, cell).replace(" times", " 倍") for cell in cells)]
+        )
+    return f"测量环境：{_where(result)}。\n\n{_md(goals)}"
+
+
+def quote(text: str, result: Result) -> str:
+    """Return a document with its parts written anew; without any it stays as it is.
+
+    Raises:
+        ValueError: a Chinese table has not as many rows as there are goals.
+    """
+    parts = {"all": markdown, "goals": markdown_goals}
+
+    def part(found: re.Match[str]) -> str:
+        begin, name, old, end = found.groups()
+        return begin + (parts[name](result) if name in parts else _chinese_goals(result, old)) + end
+
+    return _PART.sub(part, text)
 
 
 def _md(rows: Sequence[Sequence[str]]) -> str:
@@ -86,7 +115,7 @@ def _md(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _goals(result: Result) -> list[list[str]]:
-    """Return each goal with what was measured, what was wanted, and the verdict, in words."""
+    """Return each goal with what was measured, the target, and the verdict, in words."""
     whys = [f" ({goal['why']})" if goal["why"] else "" for goal in result["goals"]]
     return [
         [goal["name"], goal["value"] + why, goal["condition"], goal["verdict"]]
@@ -126,20 +155,21 @@ def publish(saved: Path, repository: Path) -> list[Path]:
         LoadTestError: nothing was saved there.
     """
     try:
-        quoted = f"{BEGIN}\n{markdown(json.loads((saved / JSON).read_text('utf-8')))}\n{END}"
+        result = json.loads((saved / JSON).read_text("utf-8"))
+        markdown(result)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LoadTestError(f"{saved / JSON} is no saved benchmark: make bench writes one.") from error
-    changed = []
-    for document in (*repository.glob("*.md"), *repository.glob("docs/*.md")):
-        text = document.read_text("utf-8")
-        new = re.sub(f"{BEGIN}.*?{END}", lambda _: quoted, text, flags=re.DOTALL)
-        if new != text:
-            document.write_text(new, "utf-8")
-        if quoted in new:
-            changed.append(document)
+    documents = (*repository.glob("*.md"), *repository.glob("docs/*.md"))
+    texts = {document: document.read_text("utf-8") for document in documents}
+    try:
+        changed = {document: quote(text, result) for document, text in texts.items() if _PART.search(text)}
+    except ValueError as error:
+        raise LoadTestError(f"A Chinese table has not a row for each goal: write its names first ({error}).") from error
+    for document, text in changed.items():
+        document.write_text(text, "utf-8")
     for name in (JSON, PNG):
         shutil.copyfile(saved / name, repository / "docs" / name)
-    return changed
+    return [*changed]
 
 
 def save(result: Result, output: Path) -> None:
@@ -171,15 +201,15 @@ def plot(result: Result) -> bytes:
         halves: Any = figure.subfigures(2, 1)
         left, right = halves[0].subplots(1, 2)
         for name, row in result["measured"].items():
-            if "small 1" not in row["rates"]:
+            if "small 1" not in row["cases"]:
                 continue
             line = "--" if name.endswith("fp32") else "-"
             style: Any = {"color": row["colour"], "marker": "o", "markersize": 4, "linestyle": line}
-            rates: Any = [_rate(f"small {count}")(row) for count in clients]
-            p99: Any = [_ms(f"small {count}", 2)(row) for count in clients]
+            rates: Any = [_case(f"small {count}", "per_sec")(row) for count in clients]
+            p99: Any = [_case(f"small {count}", "p99_ms")(row) for count in clients]
             left.plot(range(len(clients)), rates, label=name, **style)
             right.plot(rates, p99, **style)
-        loop = _rate("small 16")(result["measured"]["loop int8"]) or 0.0
+        loop = _case("small 16", "per_sec")(result["measured"]["loop int8"]) or 0.0
         left.axhline(loop, color="#0b57d0", linewidth=0.8, linestyle=":")
         left.annotate("INT8 in a loop, without HTTP", (0, loop), color="#0b57d0", va="bottom", fontsize=9)
         left.set(xticks=range(len(clients)), xticklabels=clients, xlabel="clients", ylabel="pictures a second")
@@ -202,7 +232,7 @@ def _draw_goals(axes: Any, result: Result) -> None:
         better = math.log2(max(share, 1e-3)) * (1 if goal["operator"] == ">=" else -1)
         if goal["measured"] is not None:
             axes.barh(number, max(-2.0, min(2.0, better)), color=colour, height=0.62, alpha=0.85)
-        text = f"{goal['verdict']}  {goal['value']}, wanted {goal['condition']}"
+        text = f"{goal['verdict']}  {goal['value']}, target {goal['condition']}"
         axes.annotate(text, (2.1, number), color=colour, va="center", fontsize=9, annotation_clip=False)
     axes.axvline(0, color="#1f1f1f", linewidth=1)
     axes.grid(visible=False)

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from loadtest.measure.machine import Machine
 
+FIGURES = ("per_sec", "p50_ms", "p95_ms", "p99_ms", "others")  # good answers a second; answers that were not good
 Case = str  # what is measured of a contender or a ceiling: the picture and the number of clients, such as "small 16"
 
 
@@ -16,9 +17,7 @@ class Measured(TypedDict):
     start_sec: float | None
     memory_mb: float | None  # proportional set size
     model: dict[str, Any] | None  # what /version says, where there is such a page
-    rates: dict[Case, list[float]]  # good answers a second, of each round
-    ms: dict[Case, list[list[float]]]  # p50, p95 and p99 in milliseconds, of each round
-    others: dict[Case, list[int]]  # answers that were not good, of each round
+    cases: dict[Case, dict[str, list[float]]]  # FIGURES, each a list with the value of every round
 
 
 class Overload(TypedDict):

@@ -11,8 +11,8 @@ from pathlib import Path
 from loadtest.bench import in_process, overload
 from loadtest.bench.contenders import OURS, Contender
 from loadtest.bench.goals import check
-from loadtest.bench.result import Case, Measured, Result
-from loadtest.bench.started import Running, Say, known, row, start
+from loadtest.bench.result import FIGURES, Case, Measured, Result
+from loadtest.bench.started import Running, Say, known, new_row, start
 from loadtest.measure import machine
 from loadtest.measure.answers import Outcome
 from loadtest.measure.clients import TIMEOUT_SEC, Samples, closed_loop
@@ -20,7 +20,7 @@ from loadtest.plan import pictures
 from loadtest.plan.mix import PHONE, PNG, SMALL
 
 Pictures = Mapping[str, bytes]  # small, large, png
-_QUANTILES = (0.5, 0.95, 0.99)
+Ceilings = Mapping[str, in_process.Ceiling]  # by precision
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run(
         measured = start(selected, sent["small"], started, say, schedule.starts, schedule.warm_up_sec)
         ceilings = {precision: in_process.Ceiling(bundle, precision) for precision in ("int8", "fp32")}
         for name in ("loop int8", "engine int8", "loop fp32", "engine fp32"):
-            measured[name] = row("#0b57d0")
+            measured[name] = new_row("#0b57d0")
         for number in range(schedule.rounds):
             say(f"Round {number + 1} of {schedule.rounds}: {len(started)} servers, {len(schedule.clients)} loads")
             _round(measured, started, ceilings, sent, schedule)
@@ -58,7 +58,7 @@ def run(
             measured[item.contender.name]["memory_mb"] = known(item.server.memory_mb())
         ours = next(item for item in started if item.contender.name == OURS)
         say(f"Overload: {OURS} at {overload.FACTOR} times its rated load")
-        rated_per_sec = overload.RATED_SHARE * statistics.median(measured[OURS]["rates"]["small 16"])
+        rated_per_sec = overload.RATED_SHARE * statistics.median(measured[OURS]["cases"]["small 16"]["per_sec"])
         over = overload.measure(ours, sent["small"], rated_per_sec, schedule.overload_sec)
     finally:
         for item in started:
@@ -87,14 +87,9 @@ def make_pictures() -> dict[str, bytes]:
 
 
 def _round(
-    measured: dict[str, Measured],
-    started: Sequence[Running],
-    ceilings: Mapping[str, in_process.Ceiling],
-    sent: Pictures,
-    schedule: Schedule,
+    measured: dict[str, Measured], started: Sequence[Running], ceilings: Ceilings, sent: Pictures, schedule: Schedule
 ) -> None:
-    loads = [("small", clients) for clients in schedule.clients] + [("large", 1), ("png", 1)]
-    for picture, clients in loads:
+    for picture, clients in [*(("small", clients) for clients in schedule.clients), ("large", 1), ("png", 1)]:
         for item in started:
             samples = item.load(sent[picture], clients, schedule.round_sec)
             _add(measured[item.contender.name], f"{picture} {clients}", samples)
@@ -103,9 +98,9 @@ def _round(
             _add(measured[f"{name} {precision}"], "small 16", closed_loop(calls, schedule.round_sec))
 
 
-def _add(into: Measured, case: Case, samples: Samples) -> None:
-    into["rates"].setdefault(case, []).append(samples.rate())
-    # A round without a good answer counts as all the time that a client would have waited.
-    ms = [round(known(samples.quantile_ms(q)) or 1000 * TIMEOUT_SEC, 3) for q in _QUANTILES]
-    into["ms"].setdefault(case, []).append(ms)
-    into["others"].setdefault(case, []).append(samples.count - len(samples.of(Outcome.GOOD)))
+def _add(row: Measured, case: Case, samples: Samples) -> None:
+    """Note a round; one without a good answer counts as all the time that a client would have waited."""
+    times = [round(known(samples.quantile_ms(q)) or 1000 * TIMEOUT_SEC, 3) for q in (0.5, 0.95, 0.99)]
+    figures = (samples.rate(), *times, samples.count - len(samples.of(Outcome.GOOD)))
+    for name, value in zip(FIGURES, figures, strict=True):
+        row["cases"].setdefault(case, {}).setdefault(name, []).append(value)

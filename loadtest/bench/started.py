@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from loadtest.bench.contenders import Contender
 from loadtest.bench.result import Measured
@@ -51,7 +52,7 @@ class Running:
     def measured(self, start_sec: float) -> Measured:
         """Return its row of the result, with no rounds yet."""
         status, body = self.server.get("/version")
-        return {**row(self.contender.colour, start_sec), "model": json.loads(body)["model"] if status == 200 else None}
+        return new_row(self.contender.colour, start_sec, json.loads(body)["model"] if status == 200 else None)
 
 
 def start(
@@ -85,11 +86,9 @@ def start(
     return rows
 
 
-def row(colour: str, start_sec: float | None = None) -> Measured:
+def new_row(colour: str, start_sec: float | None = None, model: dict[str, Any] | None = None) -> Measured:
     """Return a row of the result, with no rounds yet."""
-    return {
-        "colour": colour, "start_sec": start_sec, "memory_mb": None, "model": None, "rates": {}, "ms": {}, "others": {},
-    }  # fmt: skip
+    return {"colour": colour, "start_sec": start_sec, "memory_mb": None, "model": model, "cases": {}}
 
 
 def known(value: float) -> float | None:

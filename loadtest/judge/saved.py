@@ -1,10 +1,18 @@
-"""A run's files: its document as JSON, its verdicts as JUnit XML, every request as a line of a CSV."""
+"""A run's files: its document as JSON, its verdicts as JUnit XML, every request as a line of a CSV; read again, too."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
+
+import numpy as np
+import numpy.typing as npt
 
 from loadtest.errors import LoadTestError
 from loadtest.judge.document import RunDocument
@@ -41,6 +49,68 @@ def load(path: Path) -> RunDocument:
         raise LoadTestError(f"{file} has the format {version!r}, this version reads {FORMAT}: run the test again.")
     result: RunDocument = document
     return result
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests of a run's measured phases, a column each."""
+
+    due_sec: npt.NDArray[np.float64]
+    latency_ms: npt.NDArray[np.float64]
+    attempt: npt.NDArray[np.int64]
+    phase: npt.NDArray[np.str_]
+    kind: npt.NDArray[np.str_]
+    outcome: npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run that was read again: its document, and every request."""
+
+    result: RunDocument
+    requests: Requests
+
+    @property
+    def when(self) -> str:
+        """Return when it was made, in UTC, which texts sort as times do."""
+        return self.result["conditions"]["when"]
+
+    @property
+    def seconds(self) -> float:
+        """Return how long its measured phases took."""
+        return float(sum(phase["seconds"] for phase in self.result["scenario"]["phases"] if phase["measured"]))
+
+
+def load_side(path: Path) -> list[SavedRun]:
+    """Read a run, or all runs of a folder that holds a folder for each, in the order in which they were made.
+
+    Raises:
+        LoadTestError: there is none, or one cannot be read.
+    """
+    places = [path]
+    if path.is_dir() and not (path / JSON).exists():
+        places = [file.parent for file in path.glob(f"*/{JSON}")]
+        if not places:
+            raise LoadTestError(f"{path} holds no run: neither {JSON} nor folders with one each.")
+    return sorted((_with_requests(place) for place in places), key=lambda run: run.when)
+
+
+def _with_requests(path: Path) -> SavedRun:
+    result, file = load(path), (path if path.is_dir() else path.parent) / REQUESTS
+    try:
+        measured = {phase["name"] for phase in result["scenario"]["phases"] if phase["measured"]}
+        with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if row["phase"] in measured]
+        numbers: dict[str, Any] = {"due_sec": np.float64, "latency_ms": np.float64, "attempt": np.int64}
+        columns: dict[str, Any] = {
+            name: np.array([row[name] for row in rows], np.str_).astype(numbers.get(name, np.str_))
+            for name in Requests.__dataclass_fields__
+        }
+        return SavedRun(result, Requests(**columns))
+    except OSError as error:
+        raise LoadTestError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (EOFError, KeyError, TypeError, ValueError, csv.Error, zlib.error) as error:
+        raise LoadTestError(f"{file} does not hold the requests of a load test.") from error
 
 
 def junit(result: RunDocument) -> bytes:

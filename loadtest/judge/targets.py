@@ -17,7 +17,9 @@ from typing import Any
 
 from loadtest.errors import LoadTestError
 from loadtest.judge.metrics import PERCENTILES, Metrics
+from loadtest.measure import verdicts
 from loadtest.measure.percentiles import samples_needed
+from loadtest.measure.verdicts import Goal
 from loadtest.plan.mix import REQUEST_KINDS
 from loadtest.plan.scenarios import NAMES, PHASE_NAMES
 
@@ -54,39 +56,44 @@ class Target:
         return ", ".join([" ".join(filter(None, parts[:2])), *filter(None, parts[2:])])
 
     @property
+    def goal(self) -> Goal:
+        """Return the target as everything here says goals."""
+        return Goal(self.name, self.operator, self.limit, _unit(self.metric))
+
+    @property
     def condition(self) -> str:
         """Return the condition with its unit."""
-        return f"{self.operator} {text(self.metric, self.limit)}"
+        return self.goal.condition
 
     def holds(self, measured: float) -> bool:
         """Return whether a measured value meets it."""
-        return {
-            "<": measured < self.limit,
-            "<=": measured <= self.limit,
-            ">": measured > self.limit,
-            ">=": measured >= self.limit,
-        }[self.operator]
+        return self.goal.holds(measured)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target with what was measured; `why` says more where it was missed."""
+    """A target with what was measured; `why` says why that is not known, which is missed, too."""
 
     target: Target
     measured: float | None
-    met: bool
     why: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Return whether the target is met for certain."""
+        return self._said.met
 
     @property
     def late(self) -> bool:
         """Return whether it is a time that is known and too long; one that is not known says nothing of the pace."""
         return not self.met and self.target.metric in PERCENTILES and not self.why
 
+    @property
+    def _said(self) -> verdicts.Verdict:
+        return verdicts.Verdict(self.target.goal, self.measured, self.why)
+
     def __str__(self) -> str:
-        measured = "nothing" if self.measured is None else text(self.target.metric, self.measured)
-        return f"{self.target.name}: {measured}, target {self.target.condition}" + (
-            f" ({self.why})" if self.why else ""
-        )
+        return str(self._said)
 
 
 # Returns the metrics of a phase and a request kind (None: of all), and the goodput at the knee.
@@ -101,28 +108,28 @@ def check(targets: Sequence[Target], look: Look, knee_per_sec: float | None = No
 def _check(target: Target, metrics: Metrics, knee_per_sec: float | None) -> Verdict:
     if target.metric == KNEE:
         if knee_per_sec is None:
-            return Verdict(target, None, False, "fewer than three steps brought answers, so there is no knee")
-        return Verdict(target, knee_per_sec, target.holds(knee_per_sec))
+            return Verdict(target, None, "fewer than three steps brought answers, so there is no knee")
+        return Verdict(target, knee_per_sec)
     measured = metrics.value(target.metric)
     if not metrics.sent:
-        return Verdict(target, None, False, "no request of this sort was sent")
+        return Verdict(target, None, "no request of this sort was sent")
     if target.metric in PERCENTILES:
         needed = samples_needed(PERCENTILES[target.metric])
         if metrics.samples < needed:
             why = f"{metrics.samples} classified pictures are too few to know it: it takes {needed}"
-            return Verdict(target, measured, False, why)
+            return Verdict(target, measured, why)
     if measured is None or math.isnan(measured):
-        return Verdict(target, None, False, "nothing was measured")
-    return Verdict(target, measured, target.holds(measured))
+        return Verdict(target, None, "nothing was measured")
+    return Verdict(target, measured)
 
 
 def text(metric: str, value: float) -> str:
     """Return a value with its unit, in all its digits: metrics.py rounded them."""
-    if metric in PERCENTILES:
-        return f"{value:g} ms"
-    if metric in _RATIOS:
-        return f"{100 * value:.4g} %"
-    return f"{value:g}/s"
+    return Goal("", "<", 0.0, _unit(metric)).in_words(value)
+
+
+def _unit(metric: str) -> str:
+    return "ms" if metric in PERCENTILES else "%" if metric in _RATIOS else "/s"
 
 
 def read(file: Path) -> dict[str, list[Target]]:

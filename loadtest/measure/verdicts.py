@@ -24,11 +24,13 @@ class Goal:
 
     def in_words(self, value: float) -> str:
         """Return a value with its unit."""
-        return f"{100 * value:.4g} %" if self.unit == "%" else f"{value:g} {self.unit}".rstrip()
+        if self.unit == "%":
+            return f"{100 * value:.4g} %"
+        return f"{value:g}{'' if self.unit.startswith('/') else ' '}{self.unit}".rstrip()
 
     @property
     def condition(self) -> str:
-        """Return what is wanted, such as "<= 38 ms"."""
+        """Return the target, such as "<= 38 ms"."""
         return f"{self.operator} {self.in_words(self.limit)}"
 
 
@@ -56,7 +58,7 @@ class Verdict:
         return "nothing" if self.measured is None else self.goal.in_words(self.measured)
 
     def __str__(self) -> str:
-        return f"{self.goal.name}: {self.value}, wanted {self.goal.condition}" + (f" ({self.why})" if self.why else "")
+        return f"{self.goal.name}: {self.value}, target {self.goal.condition}" + (f" ({self.why})" if self.why else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can carry; `condition`, `value` and `verdict` are what people read."""

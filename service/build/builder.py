@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import platform
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ from service.build.options import Options
 from service.build.pictures import Batch, PictureSet, from_folder, from_scikit_image
 from service.build.quantize import quantize
 from service.build.reporter import Reporter
-from service.errors import BuildError
+from service.errors import BuildError, ServiceError
 from service.model import bundle, engines, images, networks
 from service.model.classifier import BundleClassifier
+from service.model.engines.ncnn import NcnnEngine
 from service.model.engines.openvino import OpenVINOEngine
 from service.model.engines.table import NETWORK_FILES
-from service.model.networks import AUTO, AUTO_ORDER, Network, Preprocessing
+from service.model.networks import AUTO, AUTO_ORDER, TIMM, Network, Preprocessing
 from service.model.processors import available_cpus
 
 _TOOLS = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "pnnx", "ncnn", "numpy", "pillow")
@@ -57,7 +59,8 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
         network_files = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
         report.say(f"Exporting {row.architecture} for pictures of {geometry.crop} x {geometry.crop}")
         export.to_onnx(network, geometry.crop, folder / network_files["fp32"])
-        export.to_ncnn(network, geometry.crop, folder / network_files["ncnn"], folder / network_files["ncnn_graph"])
+        if not _to_ncnn(network, geometry.crop, pictures, folder, row, report):
+            network_files = {name: network_files[name] for name in ("fp32", "int8")}
         if options.torchscript:
             network_files["torchscript"] = NETWORK_FILES["torchscript"]
             export.to_torchscript(network, geometry.crop, folder / network_files["torchscript"])
@@ -67,7 +70,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
         threads = available_cpus()
         fp32 = OpenVINOEngine([folder / network_files["fp32"]], "fp32", threads, geometry.crop)
         int8 = OpenVINOEngine([folder / network_files["int8"]], "int8", threads, geometry.crop)
-        accuracy, agreement = gate.judge(fp32, int8, pictures, report)
+        verdict = gate.judge(fp32, int8, pictures, report)
         manifest = bundle.Manifest(
             architecture=row.architecture,
             weights=trained.info,
@@ -76,11 +79,11 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             interpolation=geometry.interpolation,
             classes=len(trained.labels),
             networks=network_files,
-            default_precision="int8" if gate.passed(agreement, report) else "fp32",
+            default_precision="int8" if verdict.passed else "fp32",
             samples=samples.record(folder, pictures, geometry, network, int8),
             **normalization,
-            accuracy=accuracy,
-            agreement=agreement,
+            accuracy=verdict.accuracy,
+            agreement=verdict.agreement,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
         )
         made = bundle.write(folder, manifest, trained.labels)
@@ -121,6 +124,8 @@ def _trained(row: Network, options: Options, report: Reporter) -> weights.Traine
     if row.file:
         _fetch(row, report)
         return weights.fetched(row)
+    if row.weights == "timm":
+        return weights.of_timm(row)
     if row.weights == "digits":
         data = digits.load()
         with report.progress("Training on handwritten digits", digits.steps(data)) as step:
@@ -145,15 +150,45 @@ def _geometry(preset: Preprocessing, options: Options) -> images.Geometry:
 
 def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:
     """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances."""
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(pictures.calibration[:2]))
+    try:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(pictures.calibration[:2]))
+    except (RuntimeError, AssertionError) as error:  # of timm's, some are made for one size
+        size = pictures.calibration.shape[1]
+        raise BuildError(f"{name} cannot take pictures of {size} x {size} pixels: {error}") from None
     if not logits.isfinite().all():
         raise BuildError(f"{name} answers a picture with numbers that are not finite: its training has diverged")
 
 
+def _to_ncnn(
+    network: PixelNetwork, size: int, pictures: PictureSet, folder: Path, row: Network, report: Reporter
+) -> bool:
+    """Write the network for ncnn; return whether that is right. What timm has is not all known to ncnn."""
+    files = folder / NETWORK_FILES["ncnn"], folder / NETWORK_FILES["ncnn_graph"]
+    if not row.architecture.startswith(TIMM):
+        export.to_ncnn(network, size, *files)
+        return True
+    some = pictures.calibration[:2]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(some)).numpy()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # checked below
+            export.to_ncnn(network, size, *files)
+        found = NcnnEngine(files, "fp32", 1, size).logits(some)
+        why = "" if np.allclose(found, expected, atol=1e-2 * np.abs(expected).max()) else "its answers are others"
+    except (ServiceError, ValueError, RuntimeError) as error:
+        why = str(error)
+    if why:
+        report.say(f"Going on without ncnn, which cannot run {row.architecture} ({why}): OpenVINO runs it")
+        for file in files:
+            file.unlink(missing_ok=True)
+    return not why
+
+
 def _pictures(trained: weights.Trained, geometry: images.Geometry, folder: Path | None, report: Reporter) -> PictureSet:
     if folder is not None:
-        return from_folder(folder, geometry, report)
+        return from_folder(folder, geometry, trained.labels, report)
     data = trained.digits
     if data is None:
         return from_scikit_image(geometry)

@@ -1,6 +1,7 @@
-"""Where in a file of weights a ResNet is: under any keys, behind any prefix, with a head of any name.
+"""Where in a file of weights a network is: under any keys, behind any prefix.
 
-It is found by the names that torchvision gives its parameters.
+It is found by the names of its parameters: a ResNet by those that torchvision gives them, with a head of any name;
+other architectures by the names that they have here, or in timm.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 
 from service.build import resnet
 from service.build.checkpoint_file import SAVE, CheckpointError, listed, read
-from service.build.resnet import FEATURES, State
+from service.build.fitting import State, a, fitted, judge_classes
+from service.build.networks import head_and_anchor
+from service.build.resnet import FEATURES
 
-_ANCHOR = "layer1.0.conv1.weight"  # every ResNet has it, whatever its stem and its head
+_RESNET_ANCHOR = "layer1.0.conv1.weight"  # every ResNet has it, whatever its stem and its head
 _DEEPEST = 50  # keys that lead to a network
 _AVERAGED = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
 
@@ -35,7 +38,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a file a ResNet was found: behind `prefix` in the mapping that `keys` lead to."""
+    """Where in a file a network was found: behind `prefix` in the mapping that `keys` lead to."""
 
     keys: tuple[str, ...]
     prefix: str
@@ -49,6 +52,16 @@ class _Place:
         """Return the parameters before the head, under torchvision's names."""
         found = {
             name.removeprefix(self.prefix): value for name, value in self.tensors.items() if self._is_feature(name)
+        }
+        return {name: value for name, value in found.items() if not name.endswith("num_batches_tracked")}
+
+    @property
+    def own(self) -> State:
+        """Return everything behind the prefix."""
+        found = {
+            name.removeprefix(self.prefix): value
+            for name, value in self.tensors.items()
+            if name.startswith(self.prefix)
         }
         return {name: value for name, value in found.items() if not name.endswith("num_batches_tracked")}
 
@@ -77,10 +90,18 @@ def load(file: Path, architecture: str) -> Checkpoint:
     Raises:
         CheckpointError: it is missing, no checkpoint, or holds no network of this kind.
     """
-    content = read(file)
-    place, remark = _choose(file, list(_places(content)), content)
-    made = resnet.network(file, place.features, place.layers, architecture)
-    return Checkpoint(made, made.get_submodule("fc").get_parameter("bias").numel(), remark)
+    if architecture.startswith("resnet"):
+        content = read(file)
+        place, remark = _choose(file, architecture, _RESNET_ANCHOR, content)
+        made = resnet.network(file, place.features, place.layers, architecture)
+        return Checkpoint(made, made.get_submodule("fc").get_parameter("bias").numel(), remark)
+    head, anchor = head_and_anchor(architecture)
+    place, remark = _choose(file, architecture, anchor, read(file))
+    state = place.own
+    if (weight := state.get(f"{head}.weight")) is None or weight.ndim != 2:
+        raise CheckpointError(f"{file} holds no {head}.weight of classes x features, the head of {a(architecture)}")
+    judge_classes(file, head, len(weight))
+    return Checkpoint(fitted(file, state, architecture, head), len(weight), remark)
 
 
 def _states(content: object) -> Iterator[tuple[tuple[str, ...], State]]:
@@ -108,10 +129,10 @@ def _containers(content: object) -> Iterator[tuple[tuple[str, ...], list[tuple[A
                 )
 
 
-def _places(content: object) -> Iterator[_Place]:
-    """Find every ResNet."""
+def _places(content: object, anchor: str) -> Iterator[_Place]:
+    """Find every network that has a parameter of this name."""
     for keys, tensors in _states(content):
-        prefixes = [name.removesuffix(_ANCHOR) for name in tensors if f".{name}".endswith(f".{_ANCHOR}")]
+        prefixes = [name.removesuffix(anchor) for name in tensors if f".{name}".endswith(f".{anchor}")]
         owners = {
             name: max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default=None)
             for name in tensors
@@ -131,13 +152,14 @@ def _judge_tensors(file: Path, place: _Place) -> None:
             )
 
 
-def _choose(file: Path, places: list[_Place], content: object) -> tuple[_Place, str]:
+def _choose(file: Path, architecture: str, anchor: str, content: object) -> tuple[_Place, str]:
     """Return the one network that is meant, and a remark where there were several."""
+    places = list(_places(content, anchor))
     for place in places:
         _judge_tensors(file, place)
     # One network may be there under two names; the one with a head of its own is whole.
     places = sorted(places, key=lambda place: place.prefix + "fc.weight" not in place.tensors)
-    distinct = list({place.tensors[place.prefix + _ANCHOR].data_ptr(): place for place in reversed(places)}.values())
+    distinct = list({place.tensors[place.prefix + anchor].data_ptr(): place for place in reversed(places)}.values())
     averaged = [place for place in distinct if _AVERAGED.search(str(place))]
     if len(distinct) == 1:
         return distinct[0], ""
@@ -157,11 +179,12 @@ def _choose(file: Path, places: list[_Place], content: object) -> tuple[_Place, 
             f"{file} holds a whole model, which is code; save its parameters alone where it was trained: "
             f'torch.save(torch.load("{file.name}", weights_only=False).state_dict(), "weights.pth")'
         )
-    if any(str(name).endswith(_ANCHOR) for _, items in _containers(content) for name, _ in items):
+    if any(str(name).endswith(anchor) for _, items in _containers(content) for name, _ in items):
         raise CheckpointError(f"{file} holds parameters that are no tensors of PyTorch, but NumPy's or others: {SAVE}")
+    whose = "a torchvision ResNet" if anchor == _RESNET_ANCHOR else a(architecture)
     _, tensors = next(_states(content), ((), {}))
     names = [str(name) for name in tensors or (content if isinstance(content, Mapping) else ())]
     raise CheckpointError(
-        f"{file} holds no parameters of a torchvision ResNet: nowhere a {_ANCHOR}, but "
+        f"{file} holds no parameters of {whose}: nowhere a {anchor}, but "
         f"{listed(names) or 'a ' + type(content).__name__}"
     )

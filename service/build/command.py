@@ -12,9 +12,10 @@ import click
 from service.build.options import NAMED, Options, reusable
 from service.build.reporter import Step
 from service.console import EXIT_MODEL, fail, model_errors
+from service.errors import BuildError
 from service.model import networks
-from service.model.bundle import INTERPOLATIONS, Channels
-from service.model.networks import ARCHITECTURES, AUTO, AUTO_ORDER, NETWORKS, OWN
+from service.model.bundle import DEFAULT_FOLDER, INTERPOLATIONS, Channels
+from service.model.networks import ARCHITECTURES, AUTO, AUTO_ORDER, NETWORKS, OWN, TIMM
 
 
 class ClickReporter:
@@ -50,31 +51,41 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: Channe
 
 def _weights_help() -> str:
     summaries = dict.fromkeys(f"{network.weights} ({network.summary})" for network in NETWORKS)
-    return f"{', '.join(summaries)}, {AUTO} (the first of {', '.join(AUTO_ORDER)} that can be had), or {OWN.summary}."
+    return (
+        f"{', '.join(summaries)}, {AUTO} (the first of {', '.join(AUTO_ORDER)} that can be had), or {OWN.summary}. "
+        f"[default: {networks.default_weights(None)}, with --arch {TIMM}NAME timm]"
+    )
 
 
 @click.command()
 @click.option(
     "--weights",
-    default="official",
-    show_default=True,
     metavar="NAME|FILE",
     help=_weights_help(),
 )
-@click.option("--arch", type=click.Choice(ARCHITECTURES), help="[default: the weights', or resnet18]")
-@click.option("--output", type=click.Path(path_type=Path), help="Where the bundle goes. [default: models/ARCH]")
+@click.option(
+    "--arch",
+    metavar="NAME",
+    help=f"{', '.join(ARCHITECTURES)}, or {TIMM}NAME where timm is installed. [default: the weights', or resnet18]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help=f"Where the bundle goes. [default: {DEFAULT_FOLDER}, which is what is served; with --arch models/ARCH]",
+)
 @click.option(
     "--input-size", type=click.IntRange(32, 1024), help="Side of the input in pixels. [default: the weights']"
 )
 @click.option(
     "--resize",
     type=click.IntRange(32, 4096),
-    help="What the short side is scaled to before the input is cut out. [default: 256 for 224, in ratio]",
+    help="What the short side is scaled to before the input is cut out. [default: the weights', in ratio]",
 )
 @click.option(
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
-    help="How your checkpoint's training resized pictures; always with antialiasing. [default: bilinear]",
+    help="How your checkpoint's training resized pictures; always with antialiasing. [default: as its architecture "
+    "was published, bilinear for ResNets]",
 )
 @click.option(
     "--mean",
@@ -82,7 +93,8 @@ def _weights_help() -> str:
     type=float,
     callback=_fractions,
     metavar="R G B",
-    help="What your checkpoint's training subtracted from pixels of 0 to 1. [default: ImageNet's, 0.485 0.456 0.406]",
+    help="What your checkpoint's training subtracted from pixels of 0 to 1. [default: as its architecture "
+    "was published; ImageNet's for ResNets, 0.485 0.456 0.406]",
 )
 @click.option(
     "--std",
@@ -90,7 +102,7 @@ def _weights_help() -> str:
     type=float,
     callback=_fractions,
     metavar="R G B",
-    help="What it divided them by. [default: ImageNet's, 0.229 0.224 0.225]",
+    help="What it divided them by. [default: likewise; 0.229 0.224 0.225]",
 )
 @click.option("--torchscript", is_flag=True, help="Also write network.ts, for ENGINE=torch.")
 @click.option(
@@ -105,7 +117,7 @@ def _weights_help() -> str:
 )
 @click.option("--reuse", is_flag=True, help="Keep a bundle that is there already and was built from the same weights.")
 def build(
-    weights: str,
+    weights: str | None,
     arch: str | None,
     output: Path | None,
     input_size: int | None,
@@ -119,16 +131,19 @@ def build(
     reuse: bool,
 ) -> None:
     """Build a model bundle: weights, ONNX in FP32 and INT8, accuracy gate, samples."""
+    weights = weights or networks.default_weights(arch)
     own = (("--interpolation", interpolation), ("--mean", mean), ("--std", std), ("--labels", labels))
     for option, value in own:
         if value and weights in NAMED:
             raise click.UsageError(
                 f"{option} belongs to a checkpoint of your own; --weights {weights} brings what it needs."
             )
-    with model_errors():
-        row = networks.find(AUTO_ORDER[0] if weights == AUTO else weights, arch)
+    try:
+        networks.find(AUTO_ORDER[0] if weights == AUTO else weights, arch)
+    except BuildError as error:
+        raise click.UsageError(str(error)) from None
     options = Options(
-        output=output or Path("models") / row.architecture,
+        output=output or (DEFAULT_FOLDER.with_name(arch.replace("/", "-")) if arch else DEFAULT_FOLDER),
         weights=weights,
         architecture=arch,
         input_size=input_size,

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service.build import checkpoint, checkpoint_file, digits, download, labels, package_index
+from service.build import checkpoint, checkpoint_file, digits, download, labels, package_index, timm_networks
 from service.build.download import Progress
 from service.build.networks import fingerprint, make
 from service.build.vision import torchvision
 from service.model import bundle
 from service.model.bundle import Label
-from service.model.networks import Network, Preprocessing, WeightsFile
+from service.model.networks import TIMM, Network, Preprocessing, WeightsFile
 
 IMAGENET_CLASSES = 1000
 _SEED = 0
@@ -55,6 +55,23 @@ def fetch(file: WeightsFile, progress: Progress | None = None) -> Path:
     return download.fetch(file.source, target, file.sha256, file.size_bytes, progress)
 
 
+def of_timm(row: Network) -> Trained:
+    """Let timm make a network with its own weights.
+
+    Raises:
+        service.errors.BuildError: timm is not installed, has no such network, or prepares pictures in another way.
+        service.build.download.Unreachable: the weights cannot be fetched from here.
+    """
+    network, source, licence = timm_networks.pretrained(row.architecture)
+    classes = network.num_classes
+    info = replace(
+        _info(row, source, fingerprint(network.state_dict())),
+        trained_on=f"timm's {row.architecture.removeprefix(TIMM)} ({source}{', ' + licence if licence else ''}).",
+    )
+    names = _imagenet() if classes == IMAGENET_CLASSES else labels.numbered(classes)
+    return Trained(network, info, names, timm_networks.preprocessing(network))
+
+
 def trained_digits(
     row: Network, on_step: Callable[[float], None] | None = None, data: digits.Digits | None = None
 ) -> Trained:
@@ -70,7 +87,7 @@ def untrained(row: Network) -> Trained:
     torch.manual_seed(_SEED)
     network = make(row.architecture, IMAGENET_CLASSES)
     info = _info(row, f"random, seed {_SEED}", fingerprint(network.state_dict()))
-    return Trained(network, info, _imagenet(), row.preprocessing)
+    return Trained(network, info, _imagenet(), _preprocessing(row, network))
 
 
 def from_file(file: Path, row: Network, labels_file: Path | None = None) -> Trained:
@@ -83,7 +100,11 @@ def from_file(file: Path, row: Network, labels_file: Path | None = None) -> Trai
     loaded = checkpoint.load(file, row.architecture)
     info = replace(_info(row, file.name, bundle.sha256(file)), trained_on=f"{row.trained_on}, {file.name}.")
     names = labels.from_file(labels_file, loaded.classes) if labels_file else labels.numbered(loaded.classes)
-    return Trained(loaded.network, info, names, row.preprocessing, remark=loaded.remark)
+    return Trained(loaded.network, info, names, _preprocessing(row, loaded.network), remark=loaded.remark)
+
+
+def _preprocessing(row: Network, network: nn.Module) -> Preprocessing:
+    return timm_networks.preprocessing(network) if row.architecture.startswith(TIMM) else row.preprocessing
 
 
 def _info(row: Network, source: str, sha256: str) -> bundle.Weights:

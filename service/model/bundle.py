@@ -45,6 +45,10 @@ IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 # How pictures are resized, always with antialiasing, as Pillow and torchvision call it.
 INTERPOLATIONS = ("bilinear", "bicubic")
 
+# Where a bundle goes, and is served from, where nobody says otherwise; the image's path too. It has the name of what is
+# tried first; what is in it the manifest says.
+DEFAULT_FOLDER = Path("models/resnet18")
+
 # In which classes have names and the page has texts, each as it calls itself.
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -73,7 +77,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the parameters came from: `name` is official, digits, untrained or custom."""
+    """Where the parameters came from: `name` is that of a row of networks.NETWORKS, or custom."""
 
     name: str
     source: str

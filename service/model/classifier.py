@@ -38,7 +38,7 @@ class ModelInfo:
     """What is answering: /version shows all of it, answers, metrics, page and log some.
 
     Attributes:
-        weights: official, digits, untrained or custom.
+        weights: which row of networks.NETWORKS they are of, or custom.
         trained_on: one sentence for people.
         threads: processors that the engine uses.
         input_size: the side of the network's input in pixels.

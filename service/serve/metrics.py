@@ -1,4 +1,4 @@
-"""What the service counts and times, for Prometheus. README and docs/operations.md list the names; a test compares."""
+"""What the service counts and times, for Prometheus. docs/operations.md lists the names; a test compares."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def become_server() -> NoReturn:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if ignored := [name for name in _FOREIGN if os.environ.pop(name, None)]:
-        print(f"Ignored: {', '.join(ignored)}. README lists the settings.", file=sys.stderr, flush=True)
+        print(f"Ignored: {', '.join(ignored)}. docs/settings.md lists the settings.", file=sys.stderr, flush=True)
     os.execv(  # noqa: S606  # this interpreter, no shell
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", str(_CONFIGURATION), _APPLICATION]
     )

@@ -255,8 +255,8 @@ def test_a_committed_stack_needs_only_what_its_comments_say(stack: str) -> None:
         assert found.https
 
 
-def test_the_readmes_example_of_mistakes_is_what_the_program_says() -> None:
-    text = (REPOSITORY / "infra/README.md").read_text("utf-8")
-    (example,) = re.findall(r"```\nerror: [^\n]*\n(.*?)```", text, re.DOTALL)
+def test_the_documents_example_of_mistakes_is_what_the_program_says() -> None:
+    text = (REPOSITORY / "docs/deployment.md").read_text("utf-8")
+    (example,) = re.findall(r"```text\nerror: [^\n]*\n(.*?)```", text, re.DOTALL)
     said = mistakes(alowlist=[], allowlist=[], maxSurge=2)
     assert " ".join(example.split()) == " ".join(" ".join(said).split())

@@ -234,7 +234,7 @@ def test_missing_programs_are_named_before_anything(tmp_path: Path) -> None:
     result = main(tmp_path, **PLACE, PATH=tmp_path)
     assert (result.returncode, result.stderr) == (
         1,
-        "pipeline: gcloud is not installed: docs/pipeline.md says what a laptop needs.\n",
+        "pipeline: gcloud is not installed: docs/deployment.md says what a laptop needs.\n",
     )
 
 

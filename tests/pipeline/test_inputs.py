@@ -181,5 +181,5 @@ def test_a_missing_gcloud_is_named(commit: Path) -> None:
     result = run(commit, **GOOD)
     assert (result.returncode, result.stderr) == (
         1,
-        "pipeline: gcloud is not installed: docs/pipeline.md says what a laptop needs.\n",
+        "pipeline: gcloud is not installed: docs/deployment.md says what a laptop needs.\n",
     )

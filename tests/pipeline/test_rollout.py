@@ -254,11 +254,11 @@ class TestNothingIsChanged:
     @pytest.mark.parametrize("version", ["", "v2.25.2", "hello"])
     def test_something_else_than_pulumi(self, version: str, scene: Scene) -> None:
         scene.world.say("pulumi", "version", out=version)
-        assert "install 3.208.0 or newer (docs/pipeline.md)" in scene.refused()
+        assert "install 3.208.0 or newer (docs/deployment.md)" in scene.refused()
 
     def test_a_program_that_is_not_installed(self, scene: Scene) -> None:
         scene.world.environment = {"PATH": "/nowhere"}
-        assert scene.refused().startswith("gcloud is not installed: docs/pipeline.md")
+        assert scene.refused().startswith("gcloud is not installed: docs/deployment.md")
 
 
 class TestTheOldImageAgain:

@@ -78,7 +78,7 @@ def test_int8_is_refused_for_an_engine_that_cannot_run_it(engine: str) -> None:
         Settings.from_environment({"ENGINE": engine, "PRECISION": "int8"})
 
 
-def test_readme_lists_every_setting_with_its_default_and_sentence() -> None:
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\| (.*) \|$", readme, re.MULTILINE)
+def test_the_documents_list_every_setting_with_its_default_and_sentence() -> None:
+    page = (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\| (.*) \|$", page, re.MULTILINE)
     assert rows == Settings.table()

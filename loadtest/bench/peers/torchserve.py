@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench.peers.network import NETWORK_VARIABLE, Network
+from loadtest.measure.servers import free_port
 
 _networks: list[Network] = []
 
@@ -22,13 +22,6 @@ def handle(data: list[dict[str, Any]] | None, context: object) -> list[dict[str,
     return [_networks[0].classify(bytes(item["body"])) for item in data or ()]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _main(port: str, network: str) -> None:
     store = Path(tempfile.mkdtemp(prefix="torchserve-"))
     archive = ["--model-name", "classifier", "--version", "1", "--handler", __file__, "--export-path", str(store)]
@@ -36,8 +29,8 @@ def _main(port: str, network: str) -> None:
     config = store / "config.properties"
     config.write_text(
         f"inference_address=http://127.0.0.1:{port}\n"
-        f"management_address=http://127.0.0.1:{_free_port()}\n"
-        f"metrics_address=http://127.0.0.1:{_free_port()}\n"
+        f"management_address=http://127.0.0.1:{free_port()}\n"
+        f"metrics_address=http://127.0.0.1:{free_port()}\n"
         f"default_workers_per_model={os.cpu_count() or 1}\n"
         "disable_token_authorization=true\n"
     )

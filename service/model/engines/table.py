@@ -1,6 +1,6 @@
 """Every engine, a row each: what is known of one stands here and nowhere else. Imports nothing.
 
-Settings, the choice of `auto`, opening, `pack`, the benchmark and README's tables derive from it. A new engine is a row
+Settings, the choice of `auto`, opening, `pack`, and the benchmark derive from it. A new engine is a row
 and a module beside this one (CONTRIBUTING.md).
 """
 

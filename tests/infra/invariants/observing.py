@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tests.docs.documents import Page
 from tests.infra.deployment import UNKNOWN, Deployment, Resource, values, walk
 from tests.infra.invariants.registry import prevents
+
+_HANDBOOK = Page("docs/operations.md")
 
 # Labels of Cloud Monitoring, and where the names come from that they can have: a kind, its output, what follows.
 _LABELS = {
@@ -83,8 +86,10 @@ def nobody_hears_the_alarm(deployment: Deployment) -> Iterator[str]:
     for policy in deployment.of("monitoring.AlertPolicy"):
         if set(policy.inputs.get("notificationChannels", [])) != channels.keys():
             yield f"{policy} tells {policy.inputs.get('notificationChannels')}, there are {sorted(channels)}"
-        if not any("docs/operations.md" in text for text in values(policy.inputs, "documentation.content")):
-            yield f"{policy} does not say where its handbook is"
+        text = "".join(values(policy.inputs, "documentation.content"))
+        named = re.findall(r"docs/operations\.md#([\w-]+)", text)
+        if not named or not _HANDBOOK.anchors.issuperset(named):
+            yield f"{policy} does not say where its handbook is, or names no heading of it: {text}"
 
 
 @prevents

@@ -15,13 +15,15 @@ from loadtest.bench import report
 from loadtest.bench.__main__ import bench
 from loadtest.bench.contenders import LITE0, OURS, OURS_FP32, PLAIN
 from loadtest.bench.goals import GOALS, LOOP, check
-from loadtest.bench.result import Measured, Result
+from loadtest.bench.result import FIGURES, Measured, Result
 from loadtest.bench.run import Schedule
+from loadtest.errors import LoadTestError
+from loadtest.measure.verdicts import Goal
 from tests.conftest import REPOSITORY
 
 ROUNDS = 3
 # Good answers a second and the lone p50 in milliseconds of a run that meets every goal, at its limit.
-FIGURES = {
+CONTENDERS = {
     OURS: (99.0, 15.0),
     OURS_FP32: (60.0, 20.0),
     LITE0: (160.0, 10.5),
@@ -32,14 +34,15 @@ CASES = [*(f"small {count}" for count in Schedule().clients), "large 1", "png 1"
 
 
 def measured(per_sec: float, ms: float, cases: list[str]) -> Measured:
+    values = (per_sec, ms, ms * 1.2, ms * 1.5, 0.0)
     return {
         "colour": "#0b57d0",
         "start_sec": 1.0,
         "memory_mb": 200.0,
         "model": None,
-        "rates": {case: [per_sec] * ROUNDS for case in cases},
-        "ms": {case: [[ms, ms * 1.2, ms * 1.5]] * ROUNDS for case in cases},
-        "others": {case: [0] * ROUNDS for case in cases},
+        "cases": {
+            case: {name: [value] * ROUNDS for name, value in zip(FIGURES, values, strict=True)} for case in cases
+        },
     }
 
 
@@ -63,7 +66,7 @@ def result() -> Result:
         "clients": list(Schedule().clients),
         "picture_bytes": {},
         "measured": {
-            **{name: measured(*figures, CASES) for name, figures in FIGURES.items()},
+            **{name: measured(*figures, CASES) for name, figures in CONTENDERS.items()},
             LOOP: measured(100.0, 9.0, ["small 16"]),
         },
         "overload": {
@@ -93,20 +96,20 @@ def test_a_run_at_its_limits_meets_every_goal(result: Result) -> None:
     assert missed(result) == []
 
 
-RATES, MS, OVER = ("rates", "small 16"), ("ms", "small 1"), "overload"
+RATE, LONE, OVER = ("cases", "small 16", "per_sec"), ("cases", "small 1", "p50_ms"), "overload"
 
 
 @pytest.mark.parametrize(
     ("path", "value", "name"),
     [
-        (("measured", OURS, *RATES), [98.0] * ROUNDS, "throughput, INT8"),
-        (("measured", OURS_FP32, *RATES), [59.0] * ROUNDS, "throughput, FP32"),
-        (("measured", LITE0, *RATES), [157.0] * ROUNDS, "throughput, lite0"),
-        (("measured", LOOP, *RATES), [106.0] * ROUNDS, "HTTP throughput against"),
-        (("measured", PLAIN, *MS), [[44.0, 45.0, 46.0]] * ROUNDS, "lone p50, INT8"),
-        (("measured", LITE0, *MS), [[10.6, 11.0, 12.0]] * ROUNDS, "lone p50, lite0"),
-        (("measured", OURS, "ms", "large 1"), [[16.0, 22.0, 23.0]] * ROUNDS, "12-megapixel"),
-        (("measured", OURS, "ms", "small 16"), [[10.0, 12.0, 15.1]] * ROUNDS, "p99 at 16 clients"),
+        (("measured", OURS, *RATE), [98.0] * ROUNDS, "throughput, INT8"),
+        (("measured", OURS_FP32, *RATE), [59.0] * ROUNDS, "throughput, FP32"),
+        (("measured", LITE0, *RATE), [157.0] * ROUNDS, "throughput, lite0"),
+        (("measured", LOOP, *RATE), [106.0] * ROUNDS, "HTTP throughput against"),
+        (("measured", PLAIN, *LONE), [44.0] * ROUNDS, "lone p50, INT8"),
+        (("measured", LITE0, *LONE), [10.6] * ROUNDS, "lone p50, lite0"),
+        (("measured", OURS, "cases", "large 1", "p50_ms"), [16.0] * ROUNDS, "12-megapixel"),
+        (("measured", OURS, "cases", "small 16", "p99_ms"), [23.0] * ROUNDS, "p99 at 16 clients"),
         ((OVER, "goodput_to_rated"), 0.94, "goodput at ten times"),
         ((OVER, "accepted_p99_ms"), 121.0, "accepted p99"),
         ((OVER, "refused_p99_ms"), 101.0, "refusals' p99"),
@@ -137,8 +140,8 @@ def test_what_did_not_take_part_meets_no_goal_and_the_others_are_judged(result: 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios(result: Result) -> None:
     """A machine that is slow for a round is slow for both sides of it."""
-    result["measured"][PLAIN]["rates"]["small 16"] = [10.0, 30.0, 20.0]
-    result["measured"][OURS]["rates"]["small 16"] = [40.0, 120.0, 100.0]
+    result["measured"][PLAIN]["cases"]["small 16"]["per_sec"] = [10.0, 30.0, 20.0]
+    result["measured"][OURS]["cases"]["small 16"]["per_sec"] = [40.0, 120.0, 100.0]
     assert check(result)[0].measured == 4.0
 
 
@@ -150,7 +153,7 @@ def test_what_is_printed_is_what_was_tested(result: Result) -> None:
 
 def test_the_table_has_everyone_and_every_goal(result: Result) -> None:
     text = report.table(result)
-    for name in (*FIGURES, LOOP):
+    for name in (*CONTENDERS, LOOP):
         assert len(re.findall(rf"^{name} ", text, re.MULTILINE)) == 1
     assert len(re.findall("^met ", text, re.MULTILINE)) == len(GOALS)
 
@@ -161,10 +164,21 @@ def test_documents_quote_every_contender_and_every_goal_with_its_verdict(result:
     saved, document = tmp_path / "reports", tmp_path / "README.md"
     (tmp_path / "docs").mkdir()
     report.save(result, saved)
-    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    names = "\n".join(f"| 目标 {number} | 旧 | 旧 | 旧 |" for number in range(len(GOALS)))
+    parts = {"all": "old", "goals": "old", "目标": f"| 目标 | | | |\n|---|---|---|---|\n{names}"}
+    marked = "<!-- make bench {0}: begin -->\n{1}\n<!-- make bench {0}: end -->\nbetween\n"
+    document.write_text("".join(marked.format(*part) for part in parts.items()))
     assert report.publish(saved, tmp_path) == [document]
     text = document.read_text()
-    assert text == f"before\n{report.BEGIN}\n{report.markdown(result)}\n{report.END}\nafter\n"
+    assert text.count("between") == len(parts)
+    assert text.startswith(marked.format("all", report.markdown(result)))
+    assert marked.format("goals", report.markdown_goals(result)) in text
+    assert "| 目标 0 | 3.3 倍 | >= 3.3 倍 | 达到 |" in text
+    assert "未达到 |" in text
+    assert "旧" not in text
+    document.write_text(text.replace("| 目标 1 |", "目标 1"))
+    with pytest.raises(LoadTestError, match="a row for each goal"):
+        report.publish(saved, tmp_path)
     for row in (
         "| **this service**, INT8 | 15.0 ms | 15 ms | 99/s | 22 ms | 200 MB | 1.20 s |",
         "| throughput, INT8, 16 clients, against the plain service | 3.3 times | >= 3.3 times | met |",
@@ -183,14 +197,25 @@ def test_documents_quote_every_contender_and_every_goal_with_its_verdict(result:
     assert "://" not in page
 
 
+@pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md", "docs/speed.md"])
+def test_the_documents_have_a_row_for_each_goal(document: str) -> None:
+    """With the name in English, what is wanted and a verdict; the next run's figures then have their places."""
+    text = (REPOSITORY / document).read_text("utf-8").replace(" 倍", " times")
+    rows = re.findall(r"^\| ([^|]*) \| [^|]* \| ([<>]= [^|]*) \| (met|MISSED|达到|未达到) \|$", text, re.MULTILINE)
+    goals = [(name, Goal(name, sign, limit, unit).condition) for name, sign, limit, unit, _ in GOALS]
+    assert [wanted for _, wanted, _ in rows] == [wanted for _, wanted in goals]
+    assert document.endswith("zh-CN.md") or [name for name, *_ in rows] == [name for name, _ in goals]
+
+
 def test_the_documents_say_what_the_file_that_they_quote_says() -> None:
     """docs/bench.json is a run on a quiet machine; `python -m loadtest.bench --publish` writes what quotes it."""
     file = REPOSITORY / "docs" / report.JSON
     if not file.exists():
         pytest.skip("docs/bench.json is not there yet: make bench, then python -m loadtest.bench --publish")
-    quoted = f"{report.BEGIN}\n{report.markdown(json.loads(file.read_text('utf-8')))}\n{report.END}"
-    documents = [path.read_text("utf-8") for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"))]
-    assert sum(quoted in text for text in documents) == sum(report.BEGIN in text for text in documents) >= 1
+    result = json.loads(file.read_text("utf-8"))
+    for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")):
+        text = path.read_text("utf-8")
+        assert report.quote(text, result) == text, f"{path.name}: python -m loadtest.bench --publish"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"measured": 3}'])

@@ -68,8 +68,8 @@ def test_a_whole_run_measures_everyone_and_everything(tiny_bundle: Bundle, tmp_p
     assert [*measured] == [*names, "loop int8", "engine int8", "loop fp32", "engine fp32"]
     for name, row in measured.items():
         served = name in names
-        assert {*row["rates"]} == ({"small 1", "small 16", "large 1", "png 1"} if served else {"small 16"})
-        assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in row["rates"].values())
+        assert {*row["cases"]} == ({"small 1", "small 16", "large 1", "png 1"} if served else {"small 16"})
+        assert all(len(case["per_sec"]) == 2 and min(case["per_sec"]) > 0 for case in row["cases"].values())
         assert row["model"] == ({"engine": "none"} if served else None)
         assert bool(row["start_sec"] and row["memory_mb"]) is served
     assert result["overload"]["lost"] == {}
@@ -129,7 +129,7 @@ def test_one_of_ours_that_does_not_start_ends_the_benchmark(jpeg: bytes, servers
 def test_only_installed_peers_take_part(installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object() if installed else None)
     peers = {item.needs for item in contenders(tmp_path)} - {None}
-    assert peers == ({package for package, *_ in _PEERS.values()} if installed else set())
+    assert peers == ({package for _, package, *_ in _PEERS} if installed else set())
 
 
 def test_a_network_that_cannot_be_built_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

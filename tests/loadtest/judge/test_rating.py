@@ -20,7 +20,7 @@ def machine(limit: Callable[[int], float]) -> Measure:
 
     def measure(per_sec: float, repeat: int) -> Step:
         met = per_sec <= limit(repeat)
-        return Step(per_sec, [Verdict(TARGET, 10.0 if met else 90.0, met)], repeat)
+        return Step(per_sec, [Verdict(TARGET, 10.0 if met else 90.0)], repeat)
 
     return measure
 

@@ -22,7 +22,7 @@ RESULT: dict[str, Any] = {
 
 
 def step(per_sec: float, latency_ms: float, repeat: int = 0) -> Step:
-    return Step(per_sec, [Verdict(TARGET, latency_ms, TARGET.holds(latency_ms))], repeat)
+    return Step(per_sec, [Verdict(TARGET, latency_ms)], repeat)
 
 
 RATING = Rating([step(10, 20), step(20, 60), step(14, 30), step(12, 30, 1)], [14.0, 12.0])

@@ -22,7 +22,7 @@ from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
 from loadtest.plan.scenarios import NAMES, Overrides, make
 from loadtest.plan.schedule import Arrival
-from loadtest.show import comparison, report, summary
+from loadtest.show import report, summary
 from tests.loadtest.scripted import MODEL
 
 pytestmark = pytest.mark.slow
@@ -149,29 +149,6 @@ def test_a_saved_run_can_be_read_again(tmp_path: Path) -> None:
     saved.save(run, tmp_path)
     assert saved.load(tmp_path)["verdicts"] == run.result["verdicts"]
     assert saved.load(tmp_path / "results.json")["knee"] == run.result["knee"]
-
-
-class TestComparison:
-    def test_a_slower_run_is_called_worse_and_its_conditions_other(self) -> None:
-        fast, slow = made("steady").result, made("spike").result
-        text = comparison.table(fast, slow, ("a", "b"))
-        assert "Not under the same conditions:" in text
-        assert "load: steady" in text
-        (line,) = [line for line in text.splitlines() if line.strip().startswith("p95 of small JPEG")]
-        assert line.endswith("worse")
-        (line,) = [
-            line for line in comparison.table(slow, fast, ("a", "b")).splitlines() if "p95 of small JPEG" in line
-        ]
-        assert line.endswith("better")
-
-    def test_the_same_run_twice_differs_by_chance_only(self) -> None:
-        text = comparison.table(made("steady").result, made("steady").result, ("a", "b"))
-        assert "worse" not in text
-        assert "better" not in text
-        assert "Not under the same conditions" not in text
-
-    def test_both_are_drawn(self) -> None:
-        assert comparison.plot(made("steady").result, made("spike").result, ("a", "b")).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_digits_are_known_on_the_fifth_that_was_held_out(digits_build: DigitsBui
         assert accuracy >= 0.97
         assert made.manifest.accuracy is not None
         assert made.manifest.accuracy[precision] == pytest.approx(accuracy, abs=1e-4)
-    assert "Held-out accuracy: FP32 " in said
+    assert re.search(r"of 360 with a label FP32 gets .*% right, INT8 .*% confidence", said)
     assert "Training on handwritten digits" in said
 
 
@@ -91,7 +91,7 @@ def test_the_build_shows_its_progress_and_its_figures(untrained_build: tuple[Bun
     assert report.steps == report.totals
     assert {"Calibrating INT8", "Comparing INT8 with FP32"} <= set(report.steps)
     assert any(
-        re.search(r"calibration did not see \(gate 97%\): (INT8|FP32) is the default", line) for line in report.said
+        re.search(r"calibration did not see \(gate 97%, .*\): (INT8|FP32) is the default", line) for line in report.said
     )
     assert any(line.startswith("INT8: ") for line in report.said)
 
@@ -135,14 +135,6 @@ def test_int8_weights_are_stored_as_bytes_with_a_scale_per_channel(untrained_bun
     scales = {item.name: item for item in graph.initializer if item.name.endswith("_scale")}
     per_channel = [item for item in scales.values() if list(item.dims) in ([64], [128], [256], [512])]
     assert len(per_channel) >= 20
-
-
-def test_int8_weights_leave_a_bit_free_for_processors_without_vnni(untrained_bundle: Bundle) -> None:
-    """Two products of 8 bits can saturate in 16: with 7-bit weights they cannot."""
-    for item in onnx.load(untrained_bundle.network("int8")).graph.initializer:
-        if item.data_type == onnx.TensorProto.INT8:
-            values = onnx.numpy_helper.to_array(item)
-            assert np.abs(values.astype(int)).max() <= 64
 
 
 _NO_WINOGRAD = " 31=64\n"  # what ends a layer of ncnn's graph that goes without Winograd's convolution
@@ -376,7 +368,7 @@ def test_a_folder_that_is_no_bundle_is_never_overwritten(tmp_path: Path) -> None
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(pictures.PicturesError, match="holds 3 pictures that can be read, at least 20 are needed"):
-        pictures.from_folder(own_pictures(tmp_path, 3), Geometry(), QuietReporter())
+        pictures.from_folder(own_pictures(tmp_path, 3), Geometry(), [], QuietReporter())
 
 
 _KINDS = {
@@ -407,7 +399,7 @@ def test_samples_look_as_the_service_sees_the_originals(kind: str, tmp_path: Pat
         (tmp_path / str(index)).write_bytes(data)
     geometry = Geometry(73, 64)
     seen = [load(data, geometry, Limits()).astype(float) for data in originals]
-    for _, sample in pictures.from_folder(tmp_path, geometry, QuietReporter()).samples:
+    for _, sample in pictures.from_folder(tmp_path, geometry, [], QuietReporter()).samples:
         found = load(sample, geometry, Limits())
         assert min(np.abs(found - one).mean() for one in seen) < 3
 
@@ -419,11 +411,11 @@ def test_files_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> Non
     with (folder / "film.mp4").open("wb") as film:
         film.truncate(1 << 40)  # more than any memory; on the disk nothing
     report = QuietReporter()
-    pictures.from_folder(folder, Geometry(36, 32), report)
+    pictures.from_folder(folder, Geometry(36, 32), [], report)
     assert report.said == []
     (folder / "broken.jpg").symlink_to("/proc/self/mem")  # not even root can read it
     (folder / "half.jpg").write_bytes((folder / "1.jpg").read_bytes()[:300])
-    pictures.from_folder(folder, Geometry(36, 32), report)
+    pictures.from_folder(folder, Geometry(36, 32), [], report)
     (said,) = report.said
     assert said.startswith(f"Leaving out 2 of 25 files in {folder}: ")
     assert "broken.jpg: Input/output error" in said
@@ -453,7 +445,7 @@ def test_a_disk_without_room_is_said_before_the_export(tmp_path: Path) -> None:
 def test_default_pictures_for_judging_are_of_other_photographs() -> None:
     assert not set(pictures._CALIBRATION_PHOTOS) & set(pictures._JUDGING_PHOTOS)
     small = pictures.from_scikit_image(Geometry(36, 32))
-    assert small.calibration.shape == small.judging.shape == (300, 32, 32, 3)
+    assert (small.calibration.shape, small.judging.shape) == ((100, 32, 32, 3), (300, 32, 32, 3))
     assert (small.calibration == pictures.from_scikit_image(Geometry(36, 32)).calibration).all()
 
 

@@ -411,7 +411,7 @@ def empty_zip() -> bytes:
 @pytest.mark.parametrize(
     ("make_file", "message"),
     [
-        (lambda _: None, "does not exist; --weights takes official, lite0, digits, untrained, auto or a file"),
+        (lambda _: None, "does not exist; --weights takes official, a1, lite0, digits, timm, untrained, auto or"),
         (lambda f: f.mkdir(), "is a folder; --weights takes the file"),
         (lambda f: f.write_bytes(b""), "is empty"),
         (lambda f: f.write_bytes(b"garbage"), "is damaged, or neither safetensors nor torch.save with its usual"),

@@ -94,4 +94,4 @@ def test_what_gunicorn_and_flask_would_read_is_said_and_left_out() -> None:
     left = json.loads(result.stdout)
     assert not FOREIGN.keys() & left.keys()
     assert left["OPENBLAS_NUM_THREADS"] == "1"
-    assert result.stderr == f"Ignored: {', '.join(FOREIGN)}. README lists the settings.\n"
+    assert result.stderr == f"Ignored: {', '.join(FOREIGN)}. docs/settings.md lists the settings.\n"
