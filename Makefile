@@ -5,8 +5,8 @@ PORT ?= 8080
 # What `make run` serves: auto (the first of official, lite0 and digits that can be had), any of docs/build.md's table, or a
 # checkpoint of your own.
 MODEL_WEIGHTS ?= auto
-# What `make loadtest` does: smoke, steady, steps, spike or soak; to HOST, or to a service that it starts itself. In an
-# environment HOST may also be where the service listens, or conda's platform: from there only a URL is a target.
+# What `make loadtest` does: smoke, steady, steps, spike, soak or overload; to HOST, or to a service that it starts itself.
+# In an environment HOST may also be where the service listens, or conda's platform: from there only a URL is a target.
 SCENARIO ?= steady
 HOST ?=
 TARGET := $(if $(filter command,$(firstword $(origin HOST)))$(findstring ://,$(HOST)),$(HOST))

@@ -9,6 +9,6 @@ What comes when, from the command line to the report:
     judge/              records -> metrics -> verdicts on targets -> results, and the files of a run (saved)
     show/               what people look at: summary, report, comparison, the rated rate
 
-measure/ imports plan/, judge/ both, show/ all three; the contracts in pyproject.toml say so. bench/ is `make bench`: it
-shares percentiles and the description of the machine, and has clients of its own.
+measure/ imports plan/, judge/ both, show/ all three; the contracts in pyproject.toml say so. Of
+measure/, bench/ (`make bench`) uses what needs no Locust: clients, servers, percentiles, verdicts, machine.
 """

@@ -1,4 +1,7 @@
-"""The command line: `python -m loadtest run | rate | compare | worker`.
+"""The command line: `python -m loadtest run | rate | compare`.
+
+`run` is a thin front to Locust: it starts the service where that is asked for, obtains consent, and runs
+`locust -f loadtest/locustfile.py` in this process with every option that it does not know itself.
 
 Exit codes: 0 every target is met; 1 a target is missed; 2 wrong usage, no service, another service, no pictures, or a
 target file that makes no sense; 3 targets are missed, all of them times that are too long; 130 interrupted.
@@ -6,36 +9,39 @@ target file that makes no sense; 3 targets are missed, all of them times that ar
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from loadtest import options as options_
 from loadtest.errors import LoadTestError
-from loadtest.judge import targets
-from loadtest.measure.endpoint import endpoint
-from loadtest.options import CONNECT_TO_HELP, DEFAULT_PORT, TRUST, CommandOfATest, Options
-from loadtest.plan.scenarios import NAMES, Overrides, make
+from loadtest.exit_codes import INTERRUPTED, MISSED, USAGE
+from loadtest.judge.targets import RATE, choose
+from loadtest.options import Options
+from loadtest.plan.scenarios import SMOKE
+from loadtest.plan.schedule import Scenario
 
-EXIT_MISSED = 1
-EXIT_USAGE = 2
-EXIT_LATE = 3
-EXIT_INTERRUPTED = 130
-
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _arrivals(default: str) -> Callable[[_Command], _Command]:
-    return click.option(
-        "--arrivals",
-        "spacing",
-        default=default,
-        show_default=True,
-        type=click.Choice(["constant", "poisson"]),
-        help="Evenly spaced, or at random as people's requests are.",
-    )
+def _where(command: _Command) -> _Command:
+    """Add the options about the service under test."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask before loading another machine. [env: CONFIRM=1]"),
+        click.option("--serve", is_flag=True, help="Start the service of this checkout, and stop it afterwards."),
+        click.option("--host", metavar="URL", help="The service, such as https://pictures.example.com"),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,47 +49,56 @@ def cli() -> None:
     """Load tests with targets: is the service as fast as promised, and how much does one machine take?"""
 
 
-@cli.command(cls=CommandOfATest)
-@_arrivals("constant")
-@click.option("--scenario", default="smoke", show_default=True, type=click.Choice(NAMES))
-@click.option("--rate", "per_sec", type=float, help="Requests a second; of steps the first, of a spike the usual one.")
-@click.option("--to", "to_per_sec", type=float, help="The highest rate of steps and spike.")
-@click.option("--seconds", type=float, help="How long: all of it, each of the steps, or the spike.")
-@click.option("--closed", "clients", type=click.IntRange(1, 900), help="So many clients that wait for their answers.")
-@click.option(
-    "--retries/--no-retries",
-    default=None,
-    help="Come back after a refusal when Retry-After is over. [default: steps do not]",
-)
+class _WithLocusts(click.Command):
+    """A command that passes on what it does not know; its help says so, and shows the load test's own options."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write("\n" + options_.parser().format_help())
+        formatter.write("\nrun takes all of Locust's options, too: --processes, --csv, --html (`locust --help`).\n")
+
+
+@cli.command(cls=_WithLocusts, context_settings=_PASS_ON)
+@_where
 @click.option(
     "--output", default="reports/loadtest", show_default=True, type=click.Path(path_type=Path), help="Where reports go."
 )
 @click.option("--web", is_flag=True, help="Wait to be started in Locust's page, and show the test there.")
-@click.option("--web-port", default=8089, show_default=True, type=click.IntRange(1, 65535))
-def run(scenario: str, target_file: Path | None, web: bool, web_port: int, **others: Any) -> None:
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.pass_context
+def run(context: click.Context, host: str | None, serve: bool, yes: bool, output: Path, web: bool, quiet: bool) -> None:
     """Run a scenario, hold it against its targets, write the report.
 
     Ends with 0 if every target is met; with 1 if one is missed; with 3 if all that are missed are times, known and too
-    long; with 2 if nothing could be judged.
+    long; with 2 if nothing could be judged; with 130 if it was interrupted.
     """
-    overrides = Overrides(**{name: others.pop(name) for name in Overrides.__dataclass_fields__})
-    planned = make(scenario, overrides)
-    target_file = target_file or targets.DEFAULT_FILE
-    chosen_targets = targets.choose(target_file, scenario)
-    options = Options.of(**others)
-    from loadtest import commands
-
-    result = (
-        commands.run_in_the_page(options, planned, chosen_targets, target_file, web_port)
-        if web
-        else commands.run(options, planned, chosen_targets, target_file)
-    )
-    if not result["met"]:
-        raise SystemExit(EXIT_LATE if result["only_late"] else EXIT_MISSED)
+    options, _ = options_.parse(context.args)
+    scenario = options.planned()
+    choose(options.targets, options.scenario)
+    with _target(options, host, serve, output) as url:
+        _obtain_consent(options, url, _load_in_words(scenario), yes)
+        words = ["--host", url, "--report", str(output), *context.args]
+        words += ["--served"] if serve else []
+        words += ["--web-host", "127.0.0.1"] if web else ["--headless"]
+        words += ["--no-progress" if quiet else "--progress"]
+        _locust(words)
 
 
-@cli.command(cls=CommandOfATest)
-@_arrivals("poisson")
+def _locust(words: list[str]) -> None:
+    """Run Locust's own command; it ends this process."""
+    from locust.main import main as locust_main
+
+    sys.argv = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", "--only-summary", *words]
+    front = os.getpid()
+    try:
+        locust_main()
+    finally:
+        if os.getpid() != front:  # a worker of --processes: what was started here is not its to stop
+            error = sys.exc_info()[1]
+            os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
+
+
+@cli.command(cls=_WithLocusts, context_settings=_PASS_ON)
+@_where
 @click.option("--from", "first", default=10.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
 @click.option("--to", "most", default=1000.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="A second.")
 @click.option(
@@ -93,6 +108,7 @@ def run(scenario: str, target_file: Path | None, web: bool, web_port: int, **oth
     "--precision", default=0.05, show_default=True, type=click.FloatRange(0.005, 0.5), help="Of the rate, as a share."
 )
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 50), help="Searches to make.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @click.option(
     "--output",
     "file",
@@ -101,18 +117,28 @@ def run(scenario: str, target_file: Path | None, web: bool, web_port: int, **oth
     type=click.Path(path_type=Path, dir_okay=False),
     help="The small file; a picture (PNG) is written beside it.",
 )
-def rate(target_file: Path | None, file: Path, **others: Any) -> None:
+@click.pass_context
+def rate(
+    context: click.Context, /, host: str | None, serve: bool, yes: bool, quiet: bool, file: Path, **search: Any
+) -> None:
     """Find the rated requests a second of one machine: the highest rate at which every target holds."""
-    target_file = target_file or targets.DEFAULT_FILE
-    chosen_targets = targets.choose(target_file, targets.RATE)
     from loadtest.judge.rating import Search
 
-    search = Search(**{name: others.pop(name) for name in Search.__dataclass_fields__})
-    options = Options.of(output=file.parent, **others)
-    from loadtest import commands
+    options, unknown = options_.parse(["--arrivals", "poisson", *context.args])
+    if unknown:
+        raise click.UsageError(f"No such option: {unknown[0]}")
+    options = replace(options, scenario=RATE, served=serve)
+    wanted = Search(warm_up_sec=options.warm_up, spacing=options.arrivals, **search)
+    choose(options.targets, RATE)
+    if wanted.most < wanted.first:
+        raise LoadTestError(f"--to {wanted.most:g} is below --from {wanted.first:g}: the search goes up.")
+    with _target(options, host, serve, file.parent) as url:
+        load = f"ever more requests, up to {wanted.most:g} a second, for some minutes"
+        _obtain_consent(options, url, load, yes)
+        from loadtest import rate as rating
 
-    if not commands.rate(options, search, chosen_targets, target_file, file):
-        raise SystemExit(EXIT_MISSED)
+        if not rating.search(options, url, wanted, file, quiet):
+            raise SystemExit(MISSED)
 
 
 @cli.command()
@@ -126,21 +152,55 @@ def compare(first: Path, second: Path, output: Path | None) -> None:
     click.echo(comparison.command(first, second, output))
 
 
-@cli.command(params=[*TRUST])
-@click.option("--master", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the master runs.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--host", required=True, metavar="URL", help="The service; the same as the master's.")
-@click.option("--connect-to", metavar="IP", help=CONNECT_TO_HELP)
-@click.option(
-    "--pictures", "folder", type=click.Path(path_type=Path), help="A folder of pictures instead of made ones."
-)
-@click.option("--seed", default=0, show_default=True)
-def worker(master: str, port: int, folder: Path | None, seed: int, **where: Any) -> None:
-    """Send a share of what a master plans (`run --workers N`), from this machine."""
-    service = endpoint(**where)
-    from loadtest import commands
+@contextlib.contextmanager
+def _target(options: Options, host: str | None, serve: bool, folder: Path) -> Iterator[str]:
+    """Yield the address of the service under test; with `serve` it is started here, and stopped afterwards.
 
-    commands.work(master, port, service, folder, seed)
+    Raises:
+        LoadTestError: options contradict one another, the address is none, or the service does not start.
+    """
+    if (host is None) == (not serve):
+        raise LoadTestError("Give --host URL for a service that runs, or --serve to start the one of this checkout.")
+    if host is not None:
+        options.endpoint(host)
+        yield host
+        return
+    for name, value, why in (
+        ("connect-to", options.connect_to, "at an address of its own"),
+        ("ca", options.ca, "without certificates"),
+    ):
+        if value is not None:
+            raise LoadTestError(f"--serve starts a service {why}: give --host with --{name}.")
+    click.echo("Starting the service of this checkout", err=True)
+    import locust  # noqa: F401  # first: it replaces the standard library's ssl, which the next line loads
+
+    from loadtest.measure import servers
+
+    with servers.serving(folder) as url:
+        yield url
+
+
+def _load_in_words(scenario: Scenario) -> str | None:
+    """Return what a service gets, None for a smoke test."""
+    if scenario.name == SMOKE:
+        return None
+    count = f"{scenario.arrivals:,} requests" if scenario.arrivals else "requests of waiting clients"
+    return f"{count} within {scenario.seconds:g} s ({scenario.name}: {scenario.purpose})"
+
+
+def _obtain_consent(options: Options, url: str, load: str | None, yes: bool) -> None:
+    """Ask for consent where a test is more than a smoke and goes to another machine."""
+    where = options.endpoint(url)
+    confirmed = os.environ.get("CONFIRM", "").strip().lower() in ("1", "true", "yes", "y", "on")
+    if where.local or load is None or yes or confirmed:
+        return
+    question = f"{where.name} will get {load}. Go on?"
+    try:
+        consent = click.confirm(question, err=True)
+    except click.Abort as error:
+        raise LoadTestError(f"{question} Nobody is there to answer: give --yes, or CONFIRM=1 with make.") from error
+    if not consent:
+        raise LoadTestError("Nothing was sent.")
 
 
 def main() -> None:
@@ -154,10 +214,10 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except LoadTestError as error:
         click.echo(f"Error: {error}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
+        raise SystemExit(USAGE) from None
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: everything was stopped, nothing was judged.", err=True)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

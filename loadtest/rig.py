@@ -1,15 +1,11 @@
-"""Everything that stands ready for a test: the service, the pictures, the consent, the plan runner; then the verdict.
-
-Imported only by the commands that send: Locust, at its import, replaces parts of the standard library for the whole
-process.
-"""
+"""What stands ready for a test (service, pictures, targets), and what a run ends with: verdict and report."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +14,23 @@ import locust  # before what imports ssl: it replaces the standard library's soc
 
 from loadtest.errors import LoadTestError
 from loadtest.judge import results, saved
-from loadtest.judge.document import RunDocument
 from loadtest.judge.targets import Target
-from loadtest.measure import machine, servers
-from loadtest.measure.distributed import MasterPlanRunner
-from loadtest.measure.endpoint import Endpoint, endpoint
-from loadtest.measure.progress import Progress
-from loadtest.measure.runner import PlanRunner, Sent, connected
+from loadtest.measure import machine
+from loadtest.measure.answers import LOST_WORKER, Judgement, Outcome
+from loadtest.measure.endpoint import Endpoint
+from loadtest.measure.records import Records
 from loadtest.measure.service import Service
-from loadtest.measure.session import Plan, Session
+from loadtest.measure.session import Session
 from loadtest.options import Options
 from loadtest.plan import mix, pictures
 from loadtest.plan.bodies import Bodies
-from loadtest.plan.schedule import Scenario
-from loadtest.show import report, summary
+from loadtest.plan.schedule import Phase, Plan, Scenario
+from loadtest.show import summary
 
 _READY_LIMIT_SEC = 60.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rig:
     """Everything that stands ready for a test."""
 
@@ -45,87 +39,132 @@ class Rig:
     service: Service
     version: dict[str, Any]
     stock: pictures.Stock
+    bodies: Bodies
     mix: Mapping[str, int]
-    plan_runner: PlanRunner
-    progress: Progress
+    targets: list[Target]
 
     def plan(self, scenario: Scenario) -> Plan:
         """Return a plan for a scenario with the pictures at hand."""
         return Plan(scenario, self.mix, self.options.seed)
 
-    def conditions(self, sent: Sent, process_before: Mapping[str, float], target_file: Path) -> results.Conditions:
+    def process(self) -> dict[str, float]:
+        """Return what the service's process has used so far, where it runs on this machine."""
+        return self.service.process() if self.endpoint.local else {}
+
+    def conditions(self, session: Session, process_before: Mapping[str, float]) -> results.Conditions:
         """Return what a run was made under."""
         process = self.process()
         if process and process_before:
             process["used_cpu_sec"] = round(process["cpu_sec"] - process_before["cpu_sec"], 2)
+        cpu_sec = session.cpu_sec or {"this process": session.own_cpu_sec()}
         return results.Conditions(
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            host="the service of this checkout" if self.options.host is None else self.endpoint.name,
+            host="the service of this checkout" if self.options.served else self.endpoint.name,
             local=self.endpoint.local,
             service=self.version,
             process=process,
             machine=machine.describe(),
             generator={
                 "locust": locust.__version__,
-                "processes": len(sent.cpu_sec),
-                "cpu_share": {name: round(used / max(sent.seconds, 1e-9), 3) for name, used in sent.cpu_sec.items()},
+                "processes": len(cpu_sec),
+                "cpu_share": {name: round(used / max(session.second(), 1e-9), 3) for name, used in cpu_sec.items()},
+                "late_ms": results.spread(session.late_ms),
             },
             pictures={
-                "from": self.options.folder.name if self.options.folder else "generated",
+                "from": self.options.pictures.name if self.options.pictures else "generated",
                 **pictures.describe(self.stock),
             },
-            target_file=_short(target_file),
+            target_file=_short(self.options.targets),
         )
 
-    def process(self) -> dict[str, float]:
-        """Return what the service's process has used so far, where it runs on this machine."""
-        return self.service.process() if self.endpoint.local else {}
-
-    def report(
-        self, sent: Sent, process_before: Mapping[str, float], targets: list[Target], target_file: Path
-    ) -> RunDocument:
-        """Write the report of a run, print its summary, and return its result."""
-        conditions = self.conditions(sent, process_before, target_file)
-        run = results.build(sent.plan, sent.records, sent.seconds, targets, conditions)
-        output = self.options.output
-        saved.save(run, output)
-        report.save(run, output)
+    def conclude(
+        self, session: Session, process_before: Mapping[str, float], interrupted: bool, distributed: bool
+    ) -> results.Run:
+        """Hold what was sent against the targets, write the report where one is wanted, print the summary."""
+        plan = session.plan
+        assert plan is not None  # noqa: S101  # something was sent
+        second = session.second()
+        if not session.shaped:
+            name = plan.scenario.name
+            plan = replace(plan, scenario=replace(plan.scenario, phases=(Phase(name, second, clients=1),)))
+        elif interrupted:
+            plan = replace(plan, scenario=plan.scenario.until(second))
+        elif distributed and not plan.scenario.closed:
+            count_lost(plan, session.records)
+        conditions = self.conditions(session, process_before)
+        run = results.build(plan, session.records, second, self.targets, conditions, interrupted)
         click.echo(summary.terminal(run.result))
-        click.echo(f"\n  {output / saved.HTML}  (also {saved.PNG}, {saved.JSON}, {saved.JUNIT}, {saved.REQUESTS})")
-        return run.result
+        if self.options.report:
+            self._save(run, self.options.report)
+        return run
+
+    def page(self, run: results.Run) -> str:
+        """Return the report as a page: the file, or drawn where none was."""
+        if self.options.report and self.options.charts:
+            return (self.options.report / saved.HTML).read_text("utf-8")
+        from loadtest.show import report  # loads Matplotlib
+
+        return report.page(run)
+
+    def _save(self, run: results.Run, folder: Path) -> None:
+        saved.save(run, folder)
+        written = [saved.JSON, saved.JUNIT, saved.REQUESTS]
+        if self.options.charts:
+            from loadtest.show import report  # loads Matplotlib
+
+            report.save(run, folder)
+            written = [saved.HTML, saved.PNG, *written]
+        click.echo(f"\n  {folder / written[0]}  (also {', '.join(written[1:])})")
 
 
-@contextlib.contextmanager
-def prepared(options: Options, load: str | None) -> Iterator[Rig]:
-    """Set everything up, in the order in which mistakes are cheapest; take it down whatever happens.
-
-    `load` says what the service will get, for those who are asked whether they want that; None for what is harmless.
+def stand_ready(options: Options, host: str, sends: bool = True, stock: pictures.Stock | None = None) -> Rig:
+    """Set everything up, in the order in which mistakes are cheapest; `stock` are pictures that were made before.
 
     Raises:
-        LoadTestError: something is missing or wrong, or consent was not given.
+        LoadTestError: something is missing or wrong, nobody answers at `host`, or someone else does.
     """
-    progress = Progress(options.quiet)
-    wanted = mix.parse(options.mix)
-    with contextlib.ExitStack() as stack:
-        if options.host is None:
-            progress.say("Starting the service of this checkout")
-            where = endpoint(stack.enter_context(servers.serving(options.output)))
-        else:
-            where = options.endpoint(options.host)
-        service = Service(where)
-        stock = _pictures(options, wanted, progress)
-        bodies = Bodies(stock, options.seed)
-        sendable = _sendable(options, wanted, bodies, progress)
-        version = service.check(bodies.next(mix.SMALL), _READY_LIMIT_SEC if options.host is None else 0.0)
-        _obtain_consent(options, where, load)
-        session = Session(where, bodies)
-        if options.workers:
-            progress.say(f"Waiting for {options.workers} workers on {options.bind}:{options.port}")
-            plan_runner: PlanRunner = MasterPlanRunner(session, progress, options.bind, options.port, options.workers)
-        else:
-            plan_runner = PlanRunner(session, progress)
-        stack.enter_context(connected(plan_runner))
-        yield Rig(options, where, service, version, stock, sendable, plan_runner, progress)
+    where, wanted, service_targets = options.endpoint(host), mix.parse(options.mix), targets_of(options)
+    service = Service(where)
+    made_before = stock is not None and not options.pictures and wanted.keys() - {mix.SEVERAL} <= stock.keys()
+    if not made_before:
+        stock = make_pictures(options, {mix.SMALL})
+    assert stock is not None  # noqa: S101  # it is one or the other
+    version = service.check(Bodies(stock).next(mix.SMALL), _READY_LIMIT_SEC if options.served else 0.0)
+    if sends and not made_before and not options.pictures:
+        stock = make_pictures(options, wanted.keys())
+    bodies = Bodies(stock, options.seed)
+    sendable = _sendable(options, wanted, bodies) if options.pictures else wanted
+    return Rig(options, where, service, version, stock, bodies, sendable, service_targets)
+
+
+def make_pictures(options: Options, request_kinds: Collection[str]) -> pictures.Stock:
+    """Read the pictures from their folder, or make those that the request kinds need."""
+    if options.pictures:
+        return pictures.from_folder(options.pictures, lambda text: click.echo(text, err=True))
+    return pictures.generate(set(request_kinds), options.seed)
+
+
+def targets_of(options: Options) -> list[Target]:
+    """Return the scenario's targets; raises LoadTestError where the file has none that make sense."""
+    from loadtest.judge.targets import choose
+
+    return choose(options.targets, options.scenario)
+
+
+def count_lost(plan: Plan, records: Records) -> None:
+    """Add a failure for every arrival of the schedule that has no record: a worker took it along."""
+    first = records.column("attempt") == 1
+    phases, numbers = records.column("phase")[first], records.column("request_kind")[first]
+    kinds = [records.request_kinds[number] for number in numbers]
+    # A person's own tasks take arrivals, too; which kind would have been sent in their place nobody knows.
+    by_kind = set(kinds) <= set(plan.mix)
+    some = mix.main_request_kind(plan.mix)
+    due = Counter((arrival.phase, kind if by_kind else some) for arrival, kind in plan.of(0, 1).schedule())
+    due.subtract((int(phase), kind if by_kind else some) for phase, kind in zip(phases, kinds, strict=True))
+    for (phase, kind), count in due.items():
+        for _ in range(count):
+            judgement = Judgement(Outcome.FAILED, LOST_WORKER)
+            records.add(kind, phase, 1, plan.scenario.starts()[phase], 0.0, 0.0, judgement)
 
 
 def _short(file: Path) -> str:
@@ -133,13 +172,7 @@ def _short(file: Path) -> str:
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else file.name
 
 
-def _pictures(options: Options, wanted: mix.Mix, progress: Progress) -> pictures.Stock:
-    if options.folder:
-        return pictures.from_folder(options.folder, progress.say)
-    return pictures.generate(set(wanted), options.seed)
-
-
-def _sendable(options: Options, wanted: mix.Mix, bodies: Bodies, progress: Progress) -> dict[str, int]:
+def _sendable(options: Options, wanted: mix.Mix, bodies: Bodies) -> dict[str, int]:
     """Return the part of the mix that the pictures are enough for; only the usual mix may lose some.
 
     Raises:
@@ -148,19 +181,8 @@ def _sendable(options: Options, wanted: mix.Mix, bodies: Bodies, progress: Progr
     sendable = {request_kind: share for request_kind, share in wanted.items() if request_kind in bodies.request_kinds}
     if missing := [request_kind for request_kind in wanted if request_kind not in sendable]:
         if options.mix != "typical" or not sendable:
-            raise LoadTestError(f"--mix {options.mix!r}: {options.folder} holds no picture for {', '.join(missing)}.")
-        progress.say(f"{options.folder} holds no picture for {', '.join(missing)}: the others make up for them.")
+            raise LoadTestError(f"--mix {options.mix!r}: {options.pictures} holds no picture for {', '.join(missing)}.")
+        click.echo(
+            f"{options.pictures} holds no picture for {', '.join(missing)}: the others make up for them.", err=True
+        )
     return sendable
-
-
-def _obtain_consent(options: Options, where: Endpoint, load: str | None) -> None:
-    """Ask for consent where a test is more than a smoke and goes to another machine."""
-    if where.local or load is None or options.yes:
-        return
-    question = f"{where.name} will get {load}. Go on?"
-    try:
-        consent = click.confirm(question, err=True)
-    except click.Abort as error:
-        raise LoadTestError(f"{question} Nobody is there to answer: give --yes, or CONFIRM=1 with make.") from error
-    if not consent:
-        raise LoadTestError("Nothing was sent.")

@@ -1,4 +1,4 @@
-"""The command line: `python -m service build | pack | serve | classify`.
+"""The command line: `python -m service build | compare | pack | serve | classify`.
 
 Exit codes: 0 done; 1 a picture could not be classified; 2 wrong usage or a setting that cannot be used; 3 the model
 bundle, its weights or its engine cannot be used; 130 interrupted.
@@ -34,8 +34,10 @@ def cli() -> None:
 # The production image has no such room.
 if importlib.util.find_spec("service.build"):
     from service.build.command import build
+    from service.build.compare.command import compare
 
     cli.add_command(build)
+    cli.add_command(compare)
 
 
 @cli.command()

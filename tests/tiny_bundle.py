@@ -16,6 +16,7 @@ from PIL import Image
 from service.model import bundle
 
 SIZE, CLASSES = 32, 10
+FEATURES = (3, SIZE, SIZE)
 NAMES = ("red", "green", "blue")
 CHINESE = {"red": "红", "green": "绿", "blue": "蓝"}
 _SHARPNESS = 8.0  # logits a grey level of 255 apart
@@ -27,22 +28,26 @@ def weights(classes: int = CLASSES) -> npt.NDArray[np.float32]:
 
 
 def network(classes: int = CLASSES) -> bytes:
-    """Return the ONNX file: uint8 [N, H, W, 3] in, float32 [N, classes] out."""
+    """Return the ONNX file: uint8 [N, H, W, 3] in; float32 [N, classes] and, as features, [N, 3, H, W] out."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
         helper.make_node("Cast", ["pixels"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["values", "axes"], ["means"], keepdims=0),
+        helper.make_node("Transpose", ["values"], ["features"], perm=[0, 3, 1, 2]),
+        helper.make_node("ReduceMean", ["features", "axes"], ["means"], keepdims=0),
         helper.make_node("MatMul", ["means", "weights"], ["logits"]),
     ]
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
         [
-            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", *FEATURES]),
+        ],
+        [
+            numpy_helper.from_array(np.array([2, 3], np.int64), "axes"),
             numpy_helper.from_array(weights(classes), "weights"),
         ],
     )
@@ -80,6 +85,7 @@ def make(folder: Path, classes: int = CLASSES) -> bundle.Bundle:
         classes=classes,
         networks=networks,
         default_precision="int8",
+        features=FEATURES,
         samples=samples,
     )
     names = [*NAMES, *(f"colour {index}" for index in range(3, classes))][:classes]

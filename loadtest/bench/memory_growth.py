@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import random
+from collections import Counter
 from typing import Any
 
 from PIL import Image
@@ -23,7 +24,7 @@ def measure(
     `growth` is the highest after the warm-up beside what it was then: 0.01 is 1 %.
     """
     bodies = itertools.cycle([running.request(picture) for picture in _all_sorts(large)])
-    statuses: dict[int, int] = {}
+    statuses: Counter[int] = Counter()
 
     def call() -> int:
         """Send the next one over a connection of its own, as browsers and scripts do."""
@@ -35,18 +36,17 @@ def measure(
 
     def send(until: int) -> float:
         callers: list[Call] = [call] * 4
-        while sum(statuses.values()) < until:
-            for status, some in closed_loop(callers, sec).latencies.items():
-                statuses[status] = statuses.get(status, 0) + len(some)
+        while statuses.total() < until:
+            statuses.update(closed_loop(callers, sec).statuses())
         return running.server.memory_mb()
 
     first, along = send(warm_up), []
     for step in range(1, 21):
         along.append(send(warm_up + (requests - warm_up) * step // 20))
-        say(f"Memory after {sum(statuses.values())} requests: {along[-1]:.0f} MB (after {warm_up}: {first:.0f} MB)")
+        say(f"Memory after {statuses.total()} requests: {along[-1]:.0f} MB (after {warm_up}: {first:.0f} MB)")
     return {
         "machine": machine.describe(),
-        "requests": sum(statuses.values()),
+        "requests": statuses.total(),
         "statuses": {str(status): count for status, count in sorted(statuses.items())},
         "first_mb": first,
         "along_mb": along,

@@ -37,12 +37,12 @@ def measure(running: Running, picture: bytes, rated_per_sec: float, seconds: flo
     return {
         "rated_per_sec": rated_per_sec,
         "rated_p99_ms": known(rated.quantile_ms(0.99)),
-        "offered_per_sec": over.count / over.seconds,
+        "offered_per_sec": len(over.sent) / over.seconds,
         "goodput_to_rated": over.rate() / max(rated.rate(), 1e-9),
         "accepted_p99_ms": known(over.quantile_ms(0.99)),
         "refused": len(over.of(Outcome.REFUSED)),
         "refused_p99_ms": known(over.quantile_ms(0.99, Outcome.REFUSED)),
-        "lost": {str(status): len(some) for status, some in over.latencies.items() if status not in (200, 429)},
+        "lost": {str(status): count for status, count in over.statuses().items() if status not in (200, 429)},
         "probes_max_ms": 1000 * max(probes) if probes else None,
         "workers_kept": server.pids() == pids,
     }

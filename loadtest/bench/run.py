@@ -101,6 +101,6 @@ def _round(
 def _add(row: Measured, case: Case, samples: Samples) -> None:
     """Note a round; one without a good answer counts as all the time that a client would have waited."""
     times = [round(known(samples.quantile_ms(q)) or 1000 * TIMEOUT_SEC, 3) for q in (0.5, 0.95, 0.99)]
-    figures = (samples.rate(), *times, samples.count - len(samples.of(Outcome.GOOD)))
+    figures = (samples.rate(), *times, len(samples.sent) - len(samples.of(Outcome.GOOD)))
     for name, value in zip(FIGURES, figures, strict=True):
         row["cases"].setdefault(case, {}).setdefault(name, []).append(value)

@@ -65,6 +65,7 @@ class RunDocument(TypedDict):
     format: int
     met: bool
     only_late: bool
+    interrupted: bool  # it ended before all of its requests were due
     verdicts: list[VerdictDocument]
     scenario: dict[str, Any]
     mix: dict[str, int]

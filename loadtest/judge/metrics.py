@@ -15,8 +15,8 @@ import numpy.typing as npt
 from loadtest.judge.document import ErrorDocument
 from loadtest.measure.answers import Outcome
 from loadtest.measure.percentiles import interval, percentile
-from loadtest.measure.records import Records, request_kind_number
-from loadtest.plan.mix import BAD, REQUEST_KINDS
+from loadtest.measure.records import Records
+from loadtest.plan.mix import BAD
 from loadtest.plan.schedule import Scenario
 
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
@@ -91,7 +91,7 @@ def latencies_ms(
     """Return the latencies of classified pictures, ascending: of one request kind, or of all but the bad files."""
     wanted = _chosen(records, scenario, phase, request_kind) & (records.column("outcome") == Outcome.GOOD)
     if request_kind is None:
-        wanted &= records.column("request_kind") != request_kind_number(BAD)
+        wanted &= ~records.of_kind(BAD)
     latencies: npt.NDArray[np.float64] = np.sort(records.column("latency_us")[wanted] / 1000.0)
     return latencies
 
@@ -107,11 +107,7 @@ def _chosen(records: Records, scenario: Scenario, phase: int | None, request_kin
         chosen: Mask = np.isin(phases, [n for n, item in enumerate(scenario.phases) if item.measured])
     else:
         chosen = phases == phase
-    return (
-        chosen
-        if request_kind is None
-        else chosen & (records.column("request_kind") == request_kind_number(request_kind))
-    )
+    return chosen if request_kind is None else chosen & records.of_kind(request_kind)
 
 
 def _ratio(part: int, whole: int, rounded: Callable[[float], int]) -> float | None:
@@ -139,7 +135,6 @@ def errors(records: Records, scenario: Scenario) -> list[ErrorDocument]:
     """Return refusals and failures by reason, the most frequent first; of all phases, the warm-up too."""
     reasons, outcomes, due = records.column("reason"), records.column("outcome"), records.column("due_sec")
     request_kinds, phases = records.column("request_kind"), records.column("phase")
-    names = tuple(REQUEST_KINDS)
     entries: list[ErrorDocument] = []
     for number, reason in enumerate(records.reasons):
         for outcome in (Outcome.REFUSED, Outcome.FAILED):
@@ -151,7 +146,7 @@ def errors(records: Records, scenario: Scenario) -> list[ErrorDocument]:
                         "reason": reason,
                         "count": int(chosen.sum()),
                         "first_sec": round(float(due[chosen].min()), 1),
-                        "kinds": [names[n] for n in np.unique(request_kinds[chosen])],
+                        "kinds": [records.request_kinds[n] for n in np.unique(request_kinds[chosen])],
                         "phases": [scenario.phases[n].name for n in np.unique(phases[chosen])],
                         "detail": records.details.get(reason, ""),
                     }

@@ -114,33 +114,20 @@ def _with_requests(path: Path) -> SavedRun:
 
 
 def junit(result: RunDocument) -> bytes:
-    """Return JUnit XML: a test case for each target, failed where it was missed."""
-    verdicts = result["verdicts"]
-    failures = str(sum(not verdict["met"] for verdict in verdicts))
-    suites = ET.Element("testsuites", tests=str(len(verdicts)), failures=failures)
-    suite = ET.SubElement(
-        suites,
-        "testsuite",
-        name=f"loadtest.{result['scenario']['name']}",
-        tests=str(len(verdicts)),
-        failures=failures,
-        errors="0",
-        skipped="0",
-        time=str(result["seconds"]),
-        timestamp=result["conditions"]["when"],
-    )
+    """Return JUnit XML: a test case for each target, failed where it was missed; one more where it was interrupted."""
+    name = f"loadtest.{result['scenario']['name']}"
+    cases = [(f"{v['name']} {v['condition']}", "" if v["met"] else v["text"]) for v in result["verdicts"]]
+    if result.get("interrupted"):
+        cases.append(("ran to its end", "The test was interrupted: the verdicts are on what was measured until then."))
+    counts = {"tests": str(len(cases)), "failures": str(sum(bool(why) for _, why in cases))}
+    suites = ET.Element("testsuites", counts)
+    times = {"time": str(result["seconds"]), "timestamp": result["conditions"]["when"]}
+    suite = ET.SubElement(suites, "testsuite", {"name": name, **counts, "errors": "0", "skipped": "0", **times})
+    for what, why in cases:
+        case = ET.SubElement(suite, "testcase", classname=name, name=what, time="0")
+        if why:
+            ET.SubElement(case, "failure", type="missed", message=why).text = why
     names = {request_kind: words for request_kind, words in REQUEST_KINDS.items() if request_kind in result["mix"]}
-    for verdict in verdicts:
-        case = ET.SubElement(
-            suite,
-            "testcase",
-            classname=f"loadtest.{result['scenario']['name']}",
-            name=f"{verdict['name']} {verdict['condition']}",
-            time="0",
-        )
-        if not verdict["met"]:
-            failure = ET.SubElement(case, "failure", type="missed", message=verdict["text"])
-            failure.text = verdict["text"]
     out = ET.SubElement(suite, "system-out")
     out.text = f"{result['conditions']['host']}: {', '.join(names.values())}"
     ET.indent(suites)

@@ -26,6 +26,7 @@ from loadtest.plan.scenarios import NAMES, PHASE_NAMES
 DEFAULT_FILE = Path(__file__).parents[1] / "targets.toml"
 RATE = "rate"
 SCENARIOS = (*NAMES, RATE)
+LATE_GENERATOR = "the load generator was late itself, so this is not the service's time"
 KNEE = "knee_per_sec"
 _RATIOS = ("error_ratio", "refused_ratio", "goodput_ratio")
 _AT_LEAST = ("goodput_ratio", "goodput_per_sec", KNEE)
@@ -85,8 +86,8 @@ class Verdict:
 
     @property
     def late(self) -> bool:
-        """Return whether it is a time that is known and too long; one that is not known says nothing of the pace."""
-        return not self.met and self.target.metric in PERCENTILES and not self.why
+        """Return whether it is a time that is known and too long; too few samples say nothing of the pace."""
+        return not self.met and self.target.metric in PERCENTILES and self.why in ("", LATE_GENERATOR)
 
     @property
     def _said(self) -> verdicts.Verdict:

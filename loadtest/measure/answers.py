@@ -15,6 +15,7 @@ from typing import Any
 
 from loadtest.plan.mix import BAD
 
+LOST_WORKER = "never answered: its worker was lost"
 PATH = "/predict"
 _PROBLEM_TYPE = "application/problem+json"
 _BAD_FILE = (400, 413, 415, 422)

@@ -1,8 +1,9 @@
 """Clients that cost little, for servers on this machine: a closed loop and an open loop over bare sockets.
 
-Where client and server share two processors, a client's time is the server's loss: these take about 0.1 ms a request,
-Locust several times that. What they measure is what Locust's users measure (users.py): an outcome is one of answers.py,
-a percentile one of percentiles.py, and in an open loop latency counts from the moment at which a request was due.
+Where client and server share two processors, a client's time is the server's loss: these take 0.02 to 0.13 ms of a
+processor for a request of 95 KB (AMD EPYC, 2026-11), Locust several times that. What they measure is what Locust's
+users measure (users.py): an outcome is one of answers.py, a percentile one of percentiles.py, and in an open loop
+latency counts from the moment at which a request was due.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -34,20 +35,18 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
 
 @dataclass
 class Samples:
-    """What came of many requests: the seconds that each took, by status; a status of 0 is a connection that broke."""
+    """What came of many requests."""
 
     seconds: float
-    latencies: dict[int, list[float]] = field(default_factory=dict)
+    sent: list[tuple[int, float]] = field(default_factory=list)  # status, seconds; a status of 0: the connection broke
 
     def of(self, outcome: Outcome) -> list[float]:
         """Return the seconds of requests with an outcome, as load tests have it: 200, 429, and everything else."""
-        statuses = {200: Outcome.GOOD, 429: Outcome.REFUSED}
-        return [
-            sec
-            for status, some in self.latencies.items()
-            if statuses.get(status, Outcome.FAILED) is outcome
-            for sec in some
-        ]
+        return [sec for status, sec in self.sent if _OUTCOMES.get(status, Outcome.FAILED) is outcome]
+
+    def statuses(self) -> Counter[int]:
+        """Return how many requests had each status."""
+        return Counter(status for status, _ in self.sent)
 
     def rate(self) -> float:
         """Return the good answers a second."""
@@ -56,15 +55,6 @@ class Samples:
     def quantile_ms(self, q: float, outcome: Outcome = Outcome.GOOD) -> float:
         """Return the nearest-rank `q` quantile of the milliseconds of an outcome; NaN where there are none."""
         return 1000 * percentile(np.sort(np.array(self.of(outcome), dtype=np.float64)), q)
-
-    @property
-    def count(self) -> int:
-        """Return how many requests were sent, whatever came of them."""
-        return sum(map(len, self.latencies.values()))
-
-    def add(self, status: int, seconds: float) -> None:
-        """Note one request."""
-        self.latencies.setdefault(status, []).append(seconds)
 
 
 def request_bytes(picture: bytes, as_json: bool = False, path: str = PATH) -> bytes:
@@ -172,21 +162,16 @@ def closed_loop(callers: Sequence[Call], seconds: float) -> Samples:
     says.
     """
     samples = Samples(seconds)
-    lock = threading.Lock()
 
     def repeat(call: Call) -> None:
-        own: list[tuple[int, float]] = []
         began = time.perf_counter()
         while True:
             status = call()
-            own.append((status, time.perf_counter() - began))
+            samples.sent.append((status, time.perf_counter() - began))  # appending is atomic
             if status == 429:
                 time.sleep(max(0.0, min(_RETRY_SEC, end - time.perf_counter())))
             if (began := time.perf_counter()) >= end:
                 break
-        with lock:
-            for status, sec in own:
-                samples.add(status, sec)
 
     with _uninterrupted():
         # Now, not before: the collection that it begins with may take a good part of a second.
@@ -225,14 +210,13 @@ def open_loop(port: int, request: bytes, moments: Iterable[float], seconds: floa
                 connection = key.data
                 if (status := connection.advance()) is not None:
                     selector.unregister(key.fileobj)
-                    samples.add(status, time.perf_counter() - connection.due)
+                    samples.sent.append((status, time.perf_counter() - connection.due))
                     if connection.socket:
                         idle.append(connection)
                 elif events & selectors.EVENT_WRITE and not connection.sending:
                     selector.modify(key.fileobj, selectors.EVENT_READ, connection)
         unanswered = [key.data for key in selector.get_map().values()]
-        for connection in unanswered:
-            samples.add(0, time.perf_counter() - connection.due)
+        samples.sent += [(0, time.perf_counter() - connection.due) for connection in unanswered]
         for connection in [*idle, *unanswered]:
             connection.close()
     return samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -19,14 +19,13 @@ import numpy.typing as npt
 from loadtest.measure.answers import Judgement, Outcome
 from loadtest.plan.mix import REQUEST_KINDS
 
-_REQUEST_KINDS = tuple(REQUEST_KINDS)
 # array's type codes: d is a float64, I a uint32, H a uint16, B a uint8.
 _TYPES = {
     "due_sec": "d",  # when it was to be sent, from the start
     "lag_us": "I",  # how much later it was sent
     "latency_us": "I",  # from when it was due to the whole answer
     "phase": "H",
-    "request_kind": "B",
+    "request_kind": "H",
     "attempt": "B",  # 1 for the first, more for those that came back after a refusal
     "outcome": "B",
     "reason": "H",
@@ -34,17 +33,40 @@ _TYPES = {
 _MOST_US = 2**32 - 1
 
 
+class _Names:
+    """Names and the numbers that stand for them in a column."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = list(names)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        if name not in self._numbers:
+            self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return self._numbers[name]
+
+
 class Records:
     """Requests in the order in which they were answered."""
 
     def __init__(self) -> None:
         self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _TYPES.items()}
-        self.reasons: list[str] = []
+        self._named = {"request_kind": _Names(REQUEST_KINDS), "reason": _Names()}
         self.details: dict[str, str] = {}  # of each reason, what the first answer said
-        self._numbers: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._columns["due_sec"])
+
+    @property
+    def request_kinds(self) -> list[str]:
+        """Return the names of the kinds: those of every mix first, then what a person's own tasks sent."""
+        return self._named["request_kind"].names
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the reasons, by their numbers."""
+        return self._named["reason"].names
 
     def add(
         self,
@@ -62,23 +84,17 @@ class Records:
         columns["lag_us"].append(_microseconds(lag_sec))
         columns["latency_us"].append(_microseconds(latency_sec))
         columns["phase"].append(phase)
-        columns["request_kind"].append(_REQUEST_KINDS.index(request_kind))
+        columns["request_kind"].append(self._named["request_kind"].number(request_kind))
         columns["attempt"].append(min(attempt, 255))
         columns["outcome"].append(judgement.outcome)
-        columns["reason"].append(self._number(judgement.reason))
+        columns["reason"].append(self._named["reason"].number(judgement.reason))
         self.details.setdefault(judgement.reason, judgement.detail)
-
-    def _number(self, reason: str) -> int:
-        if reason not in self._numbers:
-            self._numbers[reason] = len(self.reasons)
-            self.reasons.append(reason)
-        return self._numbers[reason]
 
     def take(self) -> dict[str, Any]:
         """Return everything as Locust's messages carry it, and forget it."""
         packed = {
             "columns": {name: column.tobytes() for name, column in self._columns.items()},
-            "reasons": list(self.reasons),
+            "names": {name: list(named.names) for name, named in self._named.items()},
             "details": dict(self.details),
         }
         for column in self._columns.values():
@@ -86,12 +102,12 @@ class Records:
         return packed
 
     def merge(self, packed: dict[str, Any]) -> None:
-        """Add what another process took; its numbers of reasons become ours."""
+        """Add what another process took; its numbers of names become ours."""
         for name, column in self._columns.items():
             values = array(_TYPES[name], packed["columns"][name])
-            if name == "reason":
-                numbers = [self._number(reason) for reason in packed["reasons"]]
-                values = array("H", (numbers[value] for value in values))
+            if name in self._named:
+                numbers = [self._named[name].number(theirs) for theirs in packed["names"][name]]
+                values = array(_TYPES[name], (numbers[value] for value in values))
             column.extend(values)
         for reason, detail in packed["details"].items():
             self.details.setdefault(reason, detail)
@@ -99,6 +115,11 @@ class Records:
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a copy of a column."""
         return np.array(self._columns[name])
+
+    def of_kind(self, request_kind: str) -> npt.NDArray[np.bool_]:
+        """Return which records are of a request kind."""
+        chosen: npt.NDArray[np.bool_] = self.column("request_kind") == self._named["request_kind"].number(request_kind)
+        return chosen
 
     def tail(self, begin: int) -> tuple[Sequence[int], Sequence[int]]:
         """Return latencies (in microseconds) and outcomes from record number `begin` on, for a progress line."""
@@ -120,17 +141,12 @@ class Records:
                         f"{lag / 1000:.3f}",
                         f"{latency / 1000:.3f}",
                         phases[phase],
-                        _REQUEST_KINDS[request_kind],
+                        self.request_kinds[request_kind],
                         attempt,
                         Outcome(outcome).name.lower(),
                         self.reasons[reason],
                     ]
                 )
-
-
-def request_kind_number(request_kind: str) -> int:
-    """Return the number that stands for a request kind in its column."""
-    return _REQUEST_KINDS.index(request_kind)
 
 
 def _microseconds(seconds: float) -> int:

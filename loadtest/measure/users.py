@@ -1,12 +1,14 @@
-"""The Locust users: one that lets requests arrive on schedule, and one that waits for each answer.
+"""The Locust user that sends pictures, and the shape that starts as many of them as a scenario needs.
 
-Locust's users are closed loops, and `constant_throughput` is one too: a user that waits for a slow answer sends later.
-An open loop is therefore one user for each process, which lets every arrival go into a greenlet of its own at the
-moment at which it is due. What Locust shows is counted from that moment too.
+An open loop, by `wait_time`: whichever user is free takes the next arrival of the process's schedule and waits until it
+is due. There are so many users that one is free; where none is (all wait for a slow service), the request goes out
+late, and its time counts from when it was due all the same, in Locust's statistics, too. `constant_throughput` forgets
+that wait ("coordinated omission").
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from functools import partial
@@ -15,15 +17,16 @@ from typing import Any, cast
 
 import gevent
 import gevent.ssl
-from gevent.pool import Pool
+from gevent import GreenletExit
 from geventhttpclient.client import HTTPClient, HTTPClientPool
-from locust import FastHttpUser, task
+from locust import FastHttpUser, LoadTestShape, task
 from locust.env import Environment
-from locust.exception import StopUser
+from locust.runners import MasterRunner
 
 from loadtest.measure import answers
 from loadtest.measure.answers import Judgement, Outcome
-from loadtest.measure.session import Session
+from loadtest.measure.session import Session, session_of
+from loadtest.plan.schedule import Scenario
 
 # Longer than the balancer's 30 s: what it gives up, it says itself.
 ANSWER_LIMIT_SEC = 35.0
@@ -32,15 +35,15 @@ CONNECT_LIMIT_SEC = 10.0
 MOST_IN_FLIGHT = 900
 # The first attempt and those after refusals.
 MOST_ATTEMPTS = 3
+# So long may every answer take, Retry-After included, and there is still a user free for the next arrival.
+_USER_BUSY_SEC = 10.0
+# Locust warns of more a second.
+_SPAWN_PER_SEC = 100
+# After the last arrival: its answer, and its attempts after refusals with a Retry-After of ten seconds.
+_DRAIN_LIMIT_SEC = MOST_ATTEMPTS * (ANSWER_LIMIT_SEC + 10)
+_WATCH_SEC = 0.05
+_USUAL = (("phase", 0), ("attempt", 1), ("lag_sec", 0.0))  # of a request that no PictureUser sent
 _REFUSED = "refused (429)"
-
-
-class SessionEnvironment(Environment):
-    """Locust's environment, in which users find their session."""
-
-    def __init__(self, session: Session, **options: Any) -> None:
-        self.session = session
-        super().__init__(host=session.endpoint.url, **options)
 
 
 class _PinnedPool(HTTPClientPool):
@@ -64,98 +67,172 @@ def _trusting(authorities: Path, cafile: str | None = None) -> gevent.ssl.SSLCon
     return gevent.ssl.create_default_context(**{place: str(authorities)})
 
 
+class _ChargedRequests:
+    """Locust's request event as a user fires it: how late a request was sent is part of its time."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._event = environment.events.request
+
+    def fire(self, **meta: Any) -> None:
+        """Fire the event, to Locust's statistics and our record alike."""
+        meta["response_time"] += 1000 * meta["context"]["lag_sec"]
+        self._event.fire(**meta)
+
+
 class PictureUser(FastHttpUser):
-    """Sends pictures. FastHttpUser, because Locust's other client costs several times the processor time."""
+    """Someone who sends pictures. Subclass it to add tasks: each takes its share of the arrivals.
+
+    FastHttpUser, because Locust's other client costs several times the processor time. A subclass with an `on_start` of
+    its own ends it with this one's.
+    """
 
     abstract = True
     network_timeout = ANSWER_LIMIT_SEC
     connection_timeout = CONNECT_LIMIT_SEC
     concurrency = MOST_IN_FLIGHT
 
-    def __init__(self, environment: SessionEnvironment) -> None:
-        self.session: Session = environment.session
+    def __init__(self, environment: Environment) -> None:
+        self.session: Session = session_of(environment)
         endpoint = self.session.endpoint
-        self.insecure = endpoint.insecure
+        assert endpoint is not None  # noqa: S101  # known before the first start
+        self.host, self.insecure, self.default_headers = endpoint.url, endpoint.insecure, dict(endpoint.headers)
         if endpoint.authorities:
             self.ssl_context_factory = partial(_trusting, endpoint.authorities)
+        self.client_pool = self.session.connections  # one for all: reading the authorities takes a while
         super().__init__(environment)
-        if endpoint.connect_to:
-            agent = self.client.client
-            agent.clientpool = _PinnedPool(endpoint.connect_to, **agent.clientpool.client_args)
+        agent = self.client.client
+        if self.session.connections is None:
+            if endpoint.connect_to:
+                agent.clientpool = _PinnedPool(endpoint.connect_to, **agent.clientpool.client_args)
+            self.session.connections = agent.clientpool
         # A redirect is no answer of the service, and following one could carry the token to another host.
-        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
+        agent.redirect_response_codes = frozenset()  # type: ignore[misc]  # this client's alone
+        self.client.request_event = _ChargedRequests(environment)
+        self._due: float | None = None  # of the next request; None where it is due when it is sent
+        self._phase, self._request_kind, self._attempt = 0, "", 1
 
-    def send(self, request_kind: str, phase: int, due: float, attempt: int = 1) -> Judgement:
-        """Post one picture and note what came of it; `due` is on `time.perf_counter()`'s clock."""
-        session = self.session
-        body = session.bodies.next(request_kind)
-        lag_sec = time.perf_counter() - due
-        # The whole address, because Locust's page lets people change the host: the token is for this one.
+    def on_start(self) -> None:
+        """Wait for the first arrival."""
+        gevent.sleep(self.wait_time())
+
+    def wait_time(self) -> float:
+        """Take the next arrival and return how long it is until then; end this user where none is left."""
+        arrival = self.session.next()
+        if arrival is None:
+            raise GreenletExit  # Locust complains of a StopUser while a user starts
+        self._due, self._phase, self._request_kind = arrival
+        self._attempt = 1
+        return max(0.0, self._due - time.perf_counter())
+
+    def context(self) -> dict[str, Any]:
+        """Return what the record needs to know of the request that is about to be sent."""
+        now = time.perf_counter()
+        due, self._due = now if self._due is None else self._due, None
+        return {"phase": self._phase, "attempt": self._attempt, "due": due, "lag_sec": max(0.0, now - due)}
+
+    @task(9)
+    def send_a_picture(self) -> None:
+        """Post what is next in the mix; come back after a refusal as soon as it allows, and no sooner."""
+        scenario = self.session.plan.scenario if self.session.plan else None
+        request_kind, self._request_kind = self._request_kind or self.session.next_kind(), ""
+        for self._attempt in range(1, MOST_ATTEMPTS + 1):
+            judgement = self.post(request_kind)
+            last = self._attempt == MOST_ATTEMPTS or not scenario or not scenario.retries
+            if judgement.outcome is not Outcome.REFUSED or last:
+                return
+            # A little more than it asks for, by chance: those refused together return apart.
+            wait_sec = judgement.retry_after_sec + random.random()  # noqa: S311
+            self._due = time.perf_counter() + wait_sec
+            gevent.sleep(wait_sec)
+
+    def post(self, request_kind: str) -> Judgement:
+        """Post the next picture of a kind to /predict, and say what the answer is worth."""
+        bodies = self.session.bodies
+        assert bodies is not None  # noqa: S101  # made before the first start
+        body = bodies.next(request_kind)
         with self.client.post(
-            session.endpoint.url + answers.PATH,
+            answers.PATH,
             name=request_kind,
             data=cast(Any, body.data),
-            headers={"Content-Type": body.content_type, **session.endpoint.headers},
+            headers={"Content-Type": body.content_type},
             catch_response=True,
         ) as response:
-            latency_sec = time.perf_counter() - due
             if response.status_code:
                 content = cast(bytes, response.content or b"")
-                judgement = answers.judge(
-                    request_kind, body.pictures, response.status_code, cast(Any, response.headers or {}), content
-                )
+                headers = cast(Any, response.headers or {})
+                judgement = answers.judge(request_kind, body.pictures, response.status_code, headers, content)
             else:
                 judgement = answers.judge_error(cast(BaseException | None, getattr(response, "error", None)))
-            response.request_meta["response_time"] = 1000 * latency_sec
+            response.request_meta["context"].update(request_kind=request_kind, judgement=judgement)
             if judgement.outcome is Outcome.FAILED:
                 response.failure(judgement.reason)
             else:
                 if judgement.outcome is Outcome.REFUSED:
                     response.request_meta["name"] = _REFUSED
                 response.success()
-        session.records.add(request_kind, phase, attempt, due - session.began, lag_sec, latency_sec, judgement)
         return judgement
 
 
-class OpenUser(PictureUser):
-    """Lets this process's share of the arrivals go when they are due, whatever the server does."""
+def record_requests(environment: Environment) -> None:
+    """Note every request in the session's record: pictures by kind, what else a person's own tasks send by name."""
+    session = session_of(environment)
 
-    @task
-    def follow_the_schedule(self) -> None:
-        """Send every request when it is due; ends when every answer is there."""
-        session = self.session
-        pool = Pool(MOST_IN_FLIGHT)
-        try:
-            for arrival, request_kind in session.take_schedule() or ():
-                if (wait := arrival.due_sec - session.second()) > 0:
-                    gevent.sleep(wait)
-                pool.spawn(self._answer, request_kind, arrival.phase, session.began + arrival.due_sec)
-            pool.join()
-        finally:
-            pool.kill()  # nothing, unless the test was interrupted
-        raise StopUser
+    def note(
+        name: str, response_time: float, exception: BaseException | None, context: dict[str, Any], **_: Any
+    ) -> None:
+        latency_sec = response_time / 1000
+        judgement = context.get("judgement")
+        if judgement is None:
+            judgement = answers.judge_error(exception) if exception else Judgement(Outcome.GOOD, "")
+        due_sec = context["due"] - session.began if "due" in context else session.second() - latency_sec
+        phase, attempt, lag_sec = (context.get(key, usual) for key, usual in _USUAL)
+        session.records.add(context.get("request_kind", name), phase, attempt, due_sec, lag_sec, latency_sec, judgement)
 
-    def _answer(self, request_kind: str, phase: int, due: float) -> None:
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            judgement = self.send(request_kind, phase, due, attempt)
-            if judgement.outcome is not Outcome.REFUSED or not self.session.scenario.retries:
-                return
-            if attempt < MOST_ATTEMPTS:
-                # As long as the server asks for, and a little more by chance: those refused together return apart.
-                due = time.perf_counter() + judgement.retry_after_sec + random.random()  # noqa: S311
-                gevent.sleep(due - time.perf_counter())
+    environment.events.request.add_listener(note)
 
 
-class ClosedUser(PictureUser):
-    """A client that sends again as soon as it has its answer, and waits when it was asked to."""
+def watch_lateness(session: Session) -> gevent.Greenlet:
+    """Note, for as long as the greenlet that is returned lives, how late this process does what is due."""
 
-    @task
-    def send_the_next(self) -> None:
-        """Send the next picture; after a refusal, wait as long as it asks."""
-        session = self.session
-        phase = session.scenario.phase_at(session.second())
-        if phase is None:
-            raise StopUser
-        judgement = self.send(next(session.request_kinds), phase, time.perf_counter())
-        if judgement.outcome is Outcome.REFUSED and session.scenario.retries:
-            gevent.sleep(judgement.retry_after_sec)
+    def watch() -> None:
+        while True:
+            due = time.perf_counter() + _WATCH_SEC
+            gevent.sleep(_WATCH_SEC)
+            session.late_ms.append(1000 * (time.perf_counter() - due))
+
+    return gevent.spawn(watch)
+
+
+class ScenarioShape(LoadTestShape):
+    """Follows the scenario: so many users that one is always free for the next arrival, or a phase's clients."""
+
+    abstract = True
+
+    def tick(self) -> tuple[int, float] | None:
+        """Return how many users, and how many of them to start a second; None when every answer is there."""
+        assert self.runner is not None  # noqa: S101  # Locust asks once it has one
+        session = session_of(self.runner.environment)
+        if self.runner.shape_last_tick is None:  # the first of a start; the next may come before the test has begun
+            session.began = 0.0
+            session.prepare()
+        if session.plan is None:
+            return None  # something is wrong, which has been said
+        scenario, second = session.plan.scenario, session.second()
+        phase = scenario.phase_at(second)
+        # Users end by themselves when their last answer is there.
+        done = phase is None and not self.runner.user_count
+        if done or second > scenario.seconds + _DRAIN_LIMIT_SEC:
+            return None
+        processes = max(1, self.runner.worker_count) if isinstance(self.runner, MasterRunner) else 1
+        users = _clients(scenario, phase) if scenario.closed else _users(scenario, processes)
+        return users, float(min(users, _SPAWN_PER_SEC * processes))
+
+
+def _clients(scenario: Scenario, phase: int | None) -> int:
+    return scenario.phases[-1 if phase is None else phase].clients
+
+
+def _users(scenario: Scenario, processes: int) -> int:
+    fastest = max(phase.per_sec for phase in scenario.phases)
+    enough = min(math.ceil(_USER_BUSY_SEC * fastest), scenario.arrivals, MOST_IN_FLIGHT * processes)
+    return max(processes, enough)

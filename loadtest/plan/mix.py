@@ -66,6 +66,11 @@ def shuffled_blocks(mix: Mix, seed: int = 0) -> Iterator[str]:
         yield from block
 
 
+def in_words(request_kind: str) -> str:
+    """Return what a request kind is; what a person's own tasks send is named by them."""
+    return REQUEST_KINDS.get(request_kind, request_kind)
+
+
 def share(mix: Mix, request_kind: str) -> float:
     """Return the share of `request_kind` in the requests, from 0 to 1."""
     return mix.get(request_kind, 0) / sum(mix.values())

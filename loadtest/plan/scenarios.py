@@ -1,4 +1,4 @@
-"""The five scenarios: their phases at rates or with clients, and what the command line changes about them."""
+"""The scenarios: their phases at rates or with clients, and what the command line changes about them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ SPIKE_FACTOR = 20.0
 SPIKE_SEC = 15.0
 SPIKE_BEFORE_SEC, SPIKE_RECOVERY_SEC = 20.0, 30.0
 SOAK_SEC = 1800.0
+# Six times what two virtual CPUs are rated at (docs/loadtest.md): most must be refused, and quickly.
+OVERLOAD_PER_SEC = 100.0
+OVERLOAD_SEC = 30.0
 
 _MOST_PER_SEC = 10_000.0
 _MOST_SEC = 7 * 24 * 3600.0
@@ -103,6 +106,11 @@ def _soak(overrides: Overrides) -> list[Phase]:
     return [_one(name, overrides, part * seconds) for name, part in zip(_SOAK, (0.25, 0.5, 0.25), strict=True)]
 
 
+def _overload(overrides: Overrides) -> list[Phase]:
+    rate = dataclasses.replace(overrides, per_sec=overrides.per_sec or OVERLOAD_PER_SEC)
+    return [_one("overload", rate, overrides.seconds or OVERLOAD_SEC)]
+
+
 _SPIKE = ("before", "spike", "recovery")
 _SOAK = ("start", "middle", "end")
 _PhasesOf = Callable[[Overrides], list[Phase]]
@@ -112,6 +120,7 @@ _SCENARIOS: dict[str, tuple[str, _PhasesOf, bool]] = {
     "steps": ("ever higher rates, to the knee of the curve and beyond", _steps, False),
     "spike": ("a sudden crowd: who is refused, and how soon is it over?", _spike, True),
     "soak": ("the everyday load for long: does anything creep?", _soak, True),
+    "overload": ("far more than the machine can do: is what it can do still done?", _overload, False),
 }
 NAMES = tuple(_SCENARIOS)
 # A target may name one of these phases (targets.py).

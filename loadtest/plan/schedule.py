@@ -9,10 +9,13 @@ of clients get out of it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from loadtest.plan.mix import shuffled_blocks
 
 Spacing = Literal["constant", "poisson"]
 
@@ -76,6 +79,16 @@ class Scenario:
                 return index
         return None
 
+    def until(self, second: float) -> Scenario:
+        """Return what of it was over at `second`: phases that had begun, the last of them cut."""
+        begun = zip(self.phases, self.starts(), strict=True)
+        cut = (
+            dataclasses.replace(phase, seconds=min(phase.seconds, round(second - start, 1) or 0.1))
+            for phase, start in begun
+            if start < second
+        )
+        return dataclasses.replace(self, phases=tuple(cut) or self.phases[:1])
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON and Locust's messages can carry."""
         return dataclasses.asdict(self)
@@ -113,3 +126,36 @@ def arrivals(scenario: Scenario, seed: int = 0) -> Iterator[Arrival]:
                 now = start + done * phase.seconds / count
             yield Arrival(number, now, index)
             number += 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scenario with everything that decides what is sent, and one process's share of it.
+
+    A master gives each worker a share: every n-th arrival of one schedule, so that together they send exactly what one
+    process would.
+    """
+
+    scenario: Scenario
+    mix: Mapping[str, int]
+    seed: int = 0
+    share: int = 0  # which worker this is
+    shares: int = 1  # of how many
+
+    def of(self, share: int, shares: int) -> Plan:
+        """Return one worker's part."""
+        return dataclasses.replace(self, share=share, shares=shares)
+
+    def schedule(self) -> Iterator[tuple[Arrival, str]]:
+        """Yield this share's arrivals, each with its request kind."""
+        everything = zip(arrivals(self.scenario, self.seed), shuffled_blocks(self.mix, self.seed), strict=False)
+        return itertools.islice(everything, self.share, None, self.shares)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what Locust's messages can carry."""
+        return {**dataclasses.asdict(self), "mix": dict(self.mix), "scenario": self.scenario.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Plan:
+        """Return the plan that `to_dict()` described."""
+        return cls(**{**document, "scenario": Scenario.from_dict(document["scenario"])})

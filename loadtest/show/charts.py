@@ -16,8 +16,7 @@ from loadtest.judge import metrics
 from loadtest.judge.document import RunDocument
 from loadtest.judge.results import Run
 from loadtest.measure.answers import Outcome
-from loadtest.measure.records import request_kind_number
-from loadtest.plan.mix import BAD, REQUEST_KINDS
+from loadtest.plan.mix import BAD, REQUEST_KINDS, in_words
 from loadtest.plan.schedule import Scenario
 from loadtest.show.drawing import FAILED, GOOD, INK, QUIET, REFUSED, legend, logarithmic
 
@@ -33,20 +32,18 @@ def latency_over_time(axes: Axes, run: Run) -> None:
     """Draw every answered request as a dot, and the percentiles of the main request kind as lines."""
     result = run.result
     good = run.records.column("outcome") == Outcome.GOOD
-    due, latency_us, request_kinds = (
-        run.records.column(name)[good] for name in ("due_sec", "latency_us", "request_kind")
-    )
+    due, latency_us = (run.records.column(name)[good] for name in ("due_sec", "latency_us"))
     thin = max(1, len(due) // _MOST_DOTS)
-    for request_kind in result["mix"]:
-        chosen = np.flatnonzero(request_kinds == request_kind_number(request_kind))[::thin]
+    for request_kind in result["figures"]["kinds"]:
+        chosen = np.flatnonzero(run.records.of_kind(request_kind)[good])[::thin]
         axes.scatter(
             *(due[chosen], np.maximum(latency_us[chosen] / 1000, 0.1)),
             s=9,
-            color=_REQUEST_COLOURS[request_kind],
+            color=_REQUEST_COLOURS.get(request_kind, INK),
             alpha=0.35,
             linewidths=0,
             rasterized=True,
-            label=REQUEST_KINDS[request_kind],
+            label=in_words(request_kind),
         )
     windows = result["timeline"]
     middles = [(window["begin_sec"] + window["end_sec"]) / 2 for window in windows]
@@ -133,7 +130,7 @@ def distribution(axes: Axes, run: Run) -> None:
                 where="post",
                 color=colour,
                 linewidth=2.2 if main else 1.2,
-                label=REQUEST_KINDS[request_kind],
+                label=in_words(request_kind),
             )
     main_metrics = result["figures"]["kinds"][result["main_kind"]]
     for metric, (name, _, _) in _LINES.items():

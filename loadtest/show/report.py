@@ -57,7 +57,7 @@ def page(run: Run) -> str:
         tiles=tiles(result),
         charts=drawn,
         machine=machine.in_words(result["conditions"]["machine"]),
-        request_kinds=mix.REQUEST_KINDS,
+        in_words=mix.in_words,
         mix=mix.text(result["mix"]),
         measured=_measured,
         known=known,

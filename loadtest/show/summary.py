@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from loadtest.judge import results
 from loadtest.judge.document import ErrorDocument, RunDocument, Values
 from loadtest.judge.metrics import PERCENTILES
+from loadtest.measure.answers import LOST_WORKER
 from loadtest.plan import mix
 
 
@@ -14,6 +16,8 @@ def headline(result: RunDocument) -> str:
     """Return the verdict in one sentence."""
     verdicts = result["verdicts"]
     missed = sum(not verdict["met"] for verdict in verdicts)
+    if result.get("interrupted"):
+        return f"Interrupted: {missed} of {len(verdicts)} targets {'is' if missed == 1 else 'are'} missed so far"
     if not missed:
         return {1: "The target is met", 2: "Both targets are met"}.get(
             len(verdicts), f"All {len(verdicts)} targets are met"
@@ -52,7 +56,7 @@ def model_in_words(conditions: Mapping[str, Any]) -> str:
 def warnings(result: RunDocument) -> list[str]:
     """Return what limits the run's worth: a stand-in model, a generator that was late, a shared machine."""
     notes = []
-    conditions = result["conditions"]
+    conditions, figures = result["conditions"], result["figures"]["all"]
     weights = conditions["service"]["model"].get("weights")
     if weights in ("digits", "untrained"):
         what = (
@@ -62,17 +66,25 @@ def warnings(result: RunDocument) -> list[str]:
     if conditions["local"]:
         notes.append("The load came from the machine that served it; both shared its processors.")
     generator = conditions["generator"]
-    busiest = max(generator["cpu_share"].values(), default=0.0)
-    if busiest > 0.8:
-        notes.append(
-            f"A load generator used {busiest:.0%} of a processor and may have been the limit: spread the load over "
-            "workers (docs/loadtest.md)."
+    if results.generator_was_late(generator):
+        busiest = max(generator["cpu_share"].values(), default=0.0)
+        late = generator.get("late_ms", {}).get("p95", 0.0)
+        due = sum(phase["seconds"] * phase["per_sec"] for phase in result["scenario"]["phases"] if phase["measured"])
+        sent = (
+            f"it sent {figures['sent']:,} requests where {due:,.0f} were due; " if due * 0.95 > figures["sent"] else ""
         )
-    if result["lag_ms"] and result["lag_ms"]["p99"] > 10:
         notes.append(
-            f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more, because the generator's "
-            "processor was busy; latencies include that."
+            f"The load generator could not keep up: {sent}it used {busiest:.0%} of a processor and was {late:g} ms "
+            "late itself (95th percentile), which is in these latencies. Spread the load with --processes or workers "
+            "(docs/loadtest.md)."
         )
+    elif result["lag_ms"] and result["lag_ms"]["p99"] > 10:
+        notes.append(
+            f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more; latencies include that."
+        )
+    lost = sum(error["count"] for error in result["errors"] if error["reason"] == LOST_WORKER)
+    if lost:
+        notes.append(f"A worker of the load test was lost: {lost:,} requests that it had to send count as failed.")
     return notes
 
 
@@ -93,7 +105,7 @@ def terminal(result: RunDocument) -> str:
             name = phase["name"] + ("  <- knee" if number == result["knee"] else "")
             lines.append(_row(name, phase["all"]))
     else:
-        lines += [_row(mix.REQUEST_KINDS[request_kind], metrics) for request_kind, metrics in figures["kinds"].items()]
+        lines += [_row(mix.in_words(request_kind), metrics) for request_kind, metrics in figures["kinds"].items()]
     lines.append(_row("all", everything))
     lines += _errors(result["errors"])
     notes = warnings(result)

@@ -53,7 +53,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
         }
         network = PixelNetwork(trained.network, **normalization).eval()
         pictures = _pictures(trained, geometry, options.calibration, report)
-        _try(network, pictures, trained.info.source)
+        features = _try(network, pictures, trained.info.source)
         disk_space.check(network, folder, options.output)
 
         network_files = {name: NETWORK_FILES[name] for name in ("fp32", "int8", "ncnn", "ncnn_graph")}
@@ -84,6 +84,7 @@ def build(options: Options, report: Reporter) -> bundle.Bundle:
             **normalization,
             accuracy=verdict.accuracy,
             agreement=verdict.agreement,
+            features=features,
             tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
         )
         made = bundle.write(folder, manifest, trained.labels)
@@ -122,7 +123,8 @@ def _fetch(row: Network, report: Reporter) -> None:
 
 def _trained(row: Network, options: Options, report: Reporter) -> weights.Trained:
     if row.file:
-        _fetch(row, report)
+        if options.weights != AUTO:  # which has fetched them to find out whether they can be
+            _fetch(row, report)
         return weights.fetched(row)
     if row.weights == "timm":
         return weights.of_timm(row)
@@ -148,16 +150,23 @@ def _geometry(preset: Preprocessing, options: Options) -> images.Geometry:
     return images.Geometry(resize, crop, options.interpolation or preset.interpolation)
 
 
-def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> None:
-    """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances."""
+def _try(network: PixelNetwork, pictures: PictureSet, name: str) -> tuple[int, int, int] | None:
+    """Find out what would make the quantiser fail in the middle: numbers that overflow, and negative variances.
+
+    Returns the shape [C, h, w] of the features, None where the network gives none.
+    """
     try:
         with torch.inference_mode():
-            logits = network(torch.from_numpy(pictures.calibration[:2]))
+            logits, *features = network.outputs(torch.from_numpy(pictures.calibration[:2]))
     except (RuntimeError, AssertionError) as error:  # of timm's, some are made for one size
         size = pictures.calibration.shape[1]
         raise BuildError(f"{name} cannot take pictures of {size} x {size} pixels: {error}") from None
     if not logits.isfinite().all():
         raise BuildError(f"{name} answers a picture with numbers that are not finite: its training has diverged")
+    if not features:
+        return None
+    _, channels, height, width = features[0].shape
+    return channels, height, width
 
 
 def _to_ncnn(

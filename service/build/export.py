@@ -14,14 +14,14 @@ from pathlib import Path
 import onnx
 import pnnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from service.build.networks import PixelNetwork
 from service.errors import ServiceError
 
 OPSET = 20  # OpenVINO 2026 and ONNX Runtime 1.26 read it
 _MAX_BATCH = 1024
-INPUT, OUTPUT = "pixels", "logits"
+INPUT, OUTPUTS = "pixels", ("logits", "features")
 
 _CONVERTER_LIMIT_SEC = 300
 # ncnn's layers read parameter 31 as a mask of what they must not use; this bit is Winograd's convolution.
@@ -32,8 +32,24 @@ _WINOGRAD_FROM = 8
 _STRIDE_AT_512 = 32  # by how much a ResNet's planes of 512 channels are smaller than its input, rounded up
 
 
-def to_onnx(network: nn.Module, size: int, file: Path) -> None:
-    """Write `network` (uint8 [N, size, size, 3] to float32 [N, classes]) as ONNX with a free batch dimension.
+class _BothOutputs(nn.Module):
+    """What is exported of a network that gives features."""
+
+    def __init__(self, network: PixelNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return self.network.outputs(pixels)
+
+
+def _exported(network: PixelNetwork) -> nn.Module:
+    return network if network.fc is None else _BothOutputs(network)
+
+
+def to_onnx(network: PixelNetwork, size: int, file: Path) -> None:
+    """Write `network` as ONNX with a free batch dimension: uint8 [N, size, size, 3] in, logits and features out.
 
     The same network always gives the same bytes: the exporter's notes on the Python code that it came from, with the
     paths of this machine, are removed.
@@ -44,10 +60,10 @@ def to_onnx(network: nn.Module, size: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter uses what torch 2.13 deprecates
         program = torch.onnx.export(
-            network,
+            _exported(network),
             (example,),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=OUTPUTS if network.fc is not None else OUTPUTS[:1],
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=({0: batch},),
@@ -71,11 +87,11 @@ def to_onnx(network: nn.Module, size: int, file: Path) -> None:
     onnx.save(model, file)
 
 
-def to_torchscript(network: nn.Module, size: int, file: Path) -> None:
+def to_torchscript(network: PixelNetwork, size: int, file: Path) -> None:
     """Write `network` as TorchScript, frozen and traced, with a free batch dimension."""
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with torch.inference_mode():
-        traced = torch.jit.freeze(torch.jit.trace(network, example))
+        traced = torch.jit.freeze(torch.jit.trace(_exported(network), example))
     torch.jit.save(traced, file)
 
 
@@ -91,7 +107,7 @@ def to_ncnn(network: PixelNetwork, size: int, weights: Path, graph: Path) -> Non
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with torch.inference_mode():
-            traced = torch.jit.trace(network, example)
+            traced = torch.jit.trace(_exported(network), example)
         torch.jit.save(traced, folder / "net.pt")
         _convert(folder, f"inputshape=[1,{size},{size},3]f32")
         made = [folder / "net.ncnn.bin", folder / "net.ncnn.param"]

@@ -40,6 +40,8 @@ def _split(network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     if isinstance(network, EfficientNetLite0):
         return network.trunk(), network.get_submodule("_fc")
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    if not isinstance(network, torchvision.models.ResNet):
+        return network, None
     return nn.Sequential(*(getattr(network, name) for name in names)), network.get_submodule("fc")
 
 
@@ -66,6 +68,9 @@ class PixelNetwork(nn.Module):
     The conversion, the mean and standard deviation that pixels from 0 to 1 were normalised with in training, and the
     change of layout become part of the graph, where an engine fuses them with the first convolution; a server that
     hands over bytes cannot get them wrong.
+
+    Attributes:
+        fc: the linear layer after the mean over the plane; None for a network that ends otherwise.
     """
 
     mean: Tensor
@@ -79,13 +84,16 @@ class PixelNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See the class."""
+        return self.outputs(pixels)[0]
+
+    def outputs(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits [N, classes] and, where it has `fc`, the feature map [N, C, h, w] that they come from."""
         x = pixels.permute(0, 3, 1, 2).float()  # [N, 3, H, W]
-        x = self.features((x - self.mean) * self.scale)  # [N, channels, H / 32, W / 32]
+        x = self.features((x - self.mean) * self.scale)  # [N, C, H / 32, W / 32]
         if self.fc is None:
-            return torch.flatten(x, 1)
+            return (torch.flatten(x, 1),)
         # The mean over the plane is what AdaptiveAvgPool2d and flatten do, in one operator that every engine knows.
-        logits: Tensor = self.fc(x.mean((2, 3)))  # [N, classes]
-        return logits
+        return self.fc(x.mean((2, 3))), x
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:

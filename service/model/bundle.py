@@ -3,7 +3,7 @@
 Owns the files' names, the manifest's schema and the hashes. Knows nothing of how a network is made or run.
 
     manifest.json      what this is, and the SHA-256 of every other file
-    network.onnx       FP32: uint8 [N, H, W, 3] RGB in, float32 [N, classes] logits out
+    network.onnx       FP32: uint8 [N, H, W, 3] RGB in, float32 [N, classes] logits and [N, C, h, w] features out
     network.int8.onnx  the same, quantised
     network.ncnn.*     FP32 once more, in ncnn's form: its graph (param) and its weights (bin)
     network.ts         FP32 as TorchScript, where it was asked for
@@ -93,6 +93,9 @@ class Manifest:
 
     `tolerance` is by precision how far a probability may lie from the one recorded of a sample, as a fraction of the
     sample's highest recorded one.
+
+    `features` is the shape [C, h, w] of the networks' second output, whose mean over the plane and one linear layer
+    give the logits; None for a network that ends otherwise, and in bundles from before there were features.
     """
 
     architecture: str
@@ -108,6 +111,7 @@ class Manifest:
     interpolation: str = "bilinear"
     accuracy: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
+    features: tuple[int, int, int] | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: dict(TOLERANCE))
     tools: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -127,8 +131,10 @@ class Manifest:
         ]
         if (interpolation := document.get("interpolation", "bilinear")) not in INTERPOLATIONS:
             raise ValueError(f"its interpolation is {interpolation!r}, this service knows {', '.join(INTERPOLATIONS)}")
-        channels: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std") if key in document}
-        return cls(**{**document, **channels, "weights": Weights(**document["weights"]), "samples": samples})
+        tuples: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std", "features") if document.get(key)}
+        if "features" in tuples and [type(length) for length in tuples["features"]] != [int] * 3:
+            raise ValueError(f"its features are {document['features']!r}, not three whole numbers")
+        return cls(**{**document, **tuples, "weights": Weights(**document["weights"]), "samples": samples})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from service.errors import EngineError
 from service.model import bundle as bundles
 from service.model.engines import open_engine
-from service.model.engines.base import Engine, Logits
+from service.model.engines.base import Engine, Features, Logits
 from service.model.images import Geometry, Pixels, load
 from service.model.limits import Limits
 from service.model.processors import available_cpus
@@ -125,6 +125,22 @@ class BundleClassifier:
         """See Classifier.classify."""
         result: Probabilities = softmax(self._engine.logits(pixels[None], exclusive=exclusive))[0]
         return result
+
+    def with_features(self, pixels: Pixels, *, exclusive: bool = True) -> tuple[Probabilities, Features]:
+        """Return the probabilities of one picture, as `classify`, and the features that they come from.
+
+        Args:
+            pixels: uint8 [H, W, 3].
+            exclusive: as an engine's.
+
+        Returns:
+            float32 [classes], and float32 [C, h, w]; `service.model.head.read` has the layer between the two.
+
+        Raises:
+            EngineError: this network gives no features.
+        """
+        logits, features = self._engine.with_features(pixels[None], exclusive=exclusive)
+        return softmax(logits)[0], features[0]
 
     def top(self, probabilities: Probabilities, count: int, lang: str = "en") -> list[Prediction]:
         """See Classifier.top; equal probabilities come in the classes' order."""

@@ -7,6 +7,7 @@ commands in tests/pipeline/test_gcloud.py.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ import click
 import pytest
 
 from infra.settings import Settings as StackSettings
+from loadtest import options as load_test_options
 from loadtest.__main__ import cli as loadtest_cli
 from loadtest.bench.__main__ import bench as bench_cli
 from service.__main__ import cli as service_cli
@@ -60,12 +62,30 @@ def _python(words: Sequence[str]) -> str | None:
     try:
         # A command that is only named, as in `python -m service serve`, has nothing to be read.
         if arguments:
-            command.make_context(command.name, arguments)
+            passed_on = command.make_context(command.name, arguments).args
+            return _locust(passed_on) if words[1] == "loadtest" and command.name != "compare" else None
     except click.exceptions.Exit:
         pass  # --help
     except click.UsageError as error:
         return error.format_message()
     return None
+
+
+@functools.cache
+def _locusts_help() -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "locust", "--help"], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    ).stdout
+
+
+def _locust(words: Sequence[str]) -> str | None:
+    """The load test's options, and Locust's."""
+    try:
+        _, others = load_test_options.parser().parse_known_args(list(words))
+    except SystemExit:
+        return " ".join(words)
+    unknown = [word for word in others if word.startswith("-") and f"{word} " not in f"{_locusts_help()} -f "]
+    return ", ".join(unknown) or None
 
 
 def _pulumi(words: Sequence[str]) -> str | None:
@@ -109,7 +129,8 @@ def _looked_at(words: Sequence[str]) -> str | None:  # nobody here could run it
 
 
 READERS: dict[str, Callable[[Sequence[str]], str | None]] = {
-    "make": _make, "python": _python, "pulumi": _pulumi, "curl": _curl, "pytest": _files, "pip": _files,
+    "make": _make, "python": _python, "locust": _locust, "pulumi": _pulumi, "curl": _curl, "pytest": _files,
+    "pip": _files,
     "container/run.sh": _files, "gcloud": _looked_at, "docker": _looked_at, "export": _looked_at, "cat": _looked_at,
 }  # fmt: skip
 COMMANDS = [command for page in PAGES for command in page.commands]
@@ -143,6 +164,8 @@ def test_every_command_is_one_that_its_program_takes() -> None:
         "python -m service serf",
         "python -m service build --wings 2",
         "python -m loadtest run --scenario flood",
+        "locust -f loadtest/locustfile.py --scenario flood",
+        "python -m loadtest run --host http://localhost:8080 --procesess 2",
         "pulumi config set colour blue",
         "pulumi stack output wings",
         "curl -v http://localhost:8080/predicted",

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, encode, photo
-from tests.loadtest.runs import command
+from tests.loadtest.runs import command, locust, start
 from tests.loadtest.scripted import serving
-from tests.server import environment
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,9 @@ NOBODY = ("--host", "http://127.0.0.1:1")
         ([*NOBODY, "--mix", "small"], "cannot be reached: Connection refused"),
         ([*NOBODY, "--targets", "/no/such/file"], "/no/such/file cannot be read"),
         ([*NOBODY, "--rate", "0"], "--rate 0: expected"),
-        (["--serve", "--workers", "2"], "give --host with --workers"),
+        ([*NOBODY, "--closed", "1000"], "--closed 1000: expected a number of clients from 1 to 900"),
+        ([*NOBODY, "--warm-up", "-1"], "--warm-up -1: expected seconds"),
+        (["--serve", "--ca", "/no/such.pem"], "--serve starts a service without certificates: give --host with --ca"),
         (["--serve", "--connect-to", "127.0.0.1"], "--serve starts a service at an address of its own"),
     ],
 )
@@ -47,40 +48,56 @@ def test_a_folder_that_lacks_what_was_asked_for(tmp_path: Path) -> None:
     ended.refused("holds no picture for phone")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--scenario", "storm"], ["run", "--closed", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["run", *NOBODY, "--scenario", "storm"],
+        ["run", *NOBODY, "--closed", "x"],
+        ["rate", *NOBODY, "--nonsense"],
+    ],
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     ended = command(*arguments)
+    assert (ended.code, ended.said) == (2, "")
+    assert "usage:" in ended.complained.lower()
+
+
+def test_what_no_option_is_called_locust_says(tmp_path: Path) -> None:
+    """Whatever the load test does not know may be Locust's."""
+    ended = command("run", *NOBODY, "--procesess", "2")
+    assert (ended.code, ended.said) == (2, "")
+    assert "unrecognized arguments: --procesess\nDid you mean '--processes'?" in ended.complained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (NOBODY, "cannot be reached: Connection refused"),
+        ((*NOBODY, "--targets", "/no/such/file"), "/no/such/file cannot be read"),
+        ((*NOBODY, "--scenario", "steps", "--rate", 50, "--to", 20), "--to 20 is not above --rate 50"),
+        ((), "--host '' is no address of a service"),
+    ],
+)
+def test_locusts_own_command_says_the_same(arguments: tuple[object, ...], part: str) -> None:
+    locust("-f", "loadtest/locustfile.py", "--headless", "--mix", "small", *arguments).refused(part)
+
+
+@pytest.mark.parametrize(
+    ("typed", "yes", "said"),
+    [
+        ("", (), "Nobody is there to answer: give --yes"),
+        ("n\n", (), "Error: Nothing was sent."),
+        ("", ("--yes",), "cannot be reached"),
+    ],
+)
+def test_another_machine_is_only_loaded_with_consent(typed: str, yes: tuple[str, ...], said: str) -> None:
+    """Where nobody can answer the question, nothing is sent, not even a question; the same with an answer of no."""
+    load = ("--scenario", "steady", "--mix", "small")
+    ended = start("run", "--host", "http://classify.invalid", *load, *yes, typed=typed).wait()
     assert ended.code == 2
-    assert "Usage:" in ended.complained
-
-
-@pytest.mark.parametrize(("typed", "said"), [("", "Nobody is there to answer"), ("n\n", "Nothing was sent.")])
-def test_another_machine_is_only_loaded_with_consent(typed: str, said: str) -> None:
-    """Where nobody can answer the question, nothing is sent; the same with an answer of no. Asked after the check."""
-    code = (
-        "import sys\n"
-        "from loadtest import commands  # Locust first: it replaces the sockets\n"
-        "from loadtest.measure.endpoint import Endpoint\n"
-        "Endpoint.local = False\n"
-        "from loadtest.__main__ import main\n"
-        "sys.argv = ['loadtest', 'run', '--host', sys.argv[1], '--scenario', 'steady', '--mix', 'small']\n"
-        "main()\n"
-    )
-    with serving() as server:
-        ended = subprocess.run(
-            [sys.executable, "-c", code, server.url],
-            env=environment(),
-            cwd=REPOSITORY,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 2
-        assert said in ended.stderr
-        assert "will get 475 requests within 95 s" in ended.stderr
-        assert len(server.seen) == 1  # the check's picture
+    assert said in ended.complained
+    assert ("will get 475 requests within 95 s" in ended.complained) is not bool(yes)
 
 
 def test_the_command_line_loads_no_ssl_before_locust() -> None:
@@ -93,7 +110,7 @@ def test_the_command_line_loads_no_ssl_before_locust() -> None:
 def test_the_pure_parts_load_without_locust() -> None:
     """Reports and the gate replace nothing of the standard library."""
     rooms = {
-        "": "__main__, options",
+        "": "__main__, exit_codes, options",
         ".plan": "bodies, mix, pictures, scenarios, schedule",
         ".measure": "answers, connect, diagnosis, endpoint, machine, percentiles, records, service, session",
         ".judge": "document, metrics, rating, results, saved, targets",

@@ -5,6 +5,7 @@ Locust looks once a second whether a run is over: one of 0.8 s ends after one, o
 
 from __future__ import annotations
 
+import csv
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,19 @@ pytestmark = pytest.mark.slow
 
 def run(url: str, folder: Path, *load: object, table: str = LENIENT, **settings: object) -> Ended:
     file = targets(folder, steady=table)
-    always = ("--scenario", "steady", "--warm-up", 0, "--mix", "small", "--targets", file, "--output", folder)
+    always = (
+        "--scenario",
+        "steady",
+        "--warm-up",
+        0,
+        "--mix",
+        "small",
+        "--targets",
+        file,
+        "--output",
+        folder,
+        "--no-charts",
+    )
     return command("run", "--host", url, *always, *load, **settings)
 
 
@@ -35,11 +48,13 @@ def test_a_stall_is_charged_for_everyone_who_waited(tmp_path: Path) -> None:
 
     stall: list[float] = []
     with serving(script) as server:
-        ended = run(server.url, tmp_path, "--rate", 20, "--seconds", 2)
+        ended = run(server.url, tmp_path, "--rate", 20, "--seconds", 2, "--csv", tmp_path / "own")
     assert ended.code == 0, ended.complained
     rows = requests(tmp_path)
     assert len(rows) == 40
     assert sum(float(row["latency_ms"]) > 200 for row in rows) >= 12
+    with (tmp_path / "own_stats.csv").open(newline="") as file:
+        assert float(next(csv.DictReader(file))["75%"]) > 200  # Locust's own statistics
 
 
 def test_who_is_refused_comes_back_when_asked_to_and_not_before(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from service.model.bundle import Bundle
 from tests.conftest import encode, photo
-from tests.loadtest.runs import LENIENT, command, results, start, targets, wait
+from tests.loadtest.runs import LENIENT, command, results, start, targets
 from tests.server import Server, running
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_refusals_are_counted_apart_from_failures(tiny_bundle: Bundle, tmp_path:
     file = targets(tmp_path, steady='error_ratio = "<= 0"\nrefused_ratio = "<= 0.01"\n')
     with running(tmp_path, MODEL_DIR=tiny_bundle.path, THREADS=1, QUEUE_SIZE=2) as server:
         url = f"http://127.0.0.1:{server.port}"
-        load = ("--scenario", "steady", "--rate", 100, "--seconds", 0.8, "--warm-up", 0, "--no-retries")
+        load = ("--no-charts", "--scenario", "steady", "--rate", 100, "--seconds", 0.8, "--warm-up", 0, "--no-retries")
         folders = ("--pictures", tmp_path / "pictures", "--mix", "png", "--targets", file, "--output", tmp_path)
         ended = command("run", "--host", url, *load, *folders)
     assert ended.code == 1, ended.complained
@@ -63,13 +63,13 @@ def test_refusals_are_counted_apart_from_failures(tiny_bundle: Bundle, tmp_path:
 def test_a_service_that_dies_on_the_way_is_red(tiny_bundle: Bundle, tmp_path: Path) -> None:
     file = targets(tmp_path, steady=LENIENT)
     with running(tmp_path, MODEL_DIR=tiny_bundle.path) as server:
-        load = ("--scenario", "steady", "--warm-up", 0, "--mix", "small", "--rate", 15, "--seconds", 2)
+        load = ("--no-charts", "--scenario", "steady", "--warm-up", 0, "--mix", "small", "--rate", 15, "--seconds", 2)
         where = ("--host", f"http://127.0.0.1:{server.port}", "--targets", file, "--output", tmp_path)
         process = start("run", *load, *where)
         while server.log.read_text("utf-8").count('"path": "/predict"') < 10:
             time.sleep(0.02)
         os.killpg(server.process.pid, signal.SIGKILL)
-        ended = wait(process)
+        ended = process.wait()
     assert ended.code == 1, ended.complained
     everything = results(tmp_path)["figures"]["all"]
     assert everything["offered"] == 30

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from service.model.bundle import Bundle
-from tests.conftest import REPOSITORY
-from tests.loadtest.runs import command, wait
-from tests.server import environment
+from tests.loadtest.runs import command, requests, results, start
 
 pytestmark = pytest.mark.slow
 
 
-def test_an_interruption_stops_the_service_too_and_judges_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_an_interruption_judges_what_was_measured_and_stops_the_service_too(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     """SIGINT to the whole group, as Ctrl-C in a terminal does."""
-    options = ("--serve", "--scenario", "steady", "--rate", "20", "--mix", "small", "--output", tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadtest", "run", *options],
-        env=environment(MODEL_DIR=tiny_bundle.path),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    options = ("--serve", "--scenario", "steady", "--rate", "20", "--mix", "small", "--warm-up", 0, "--no-charts")
+    process = start("run", *options, "--output", tmp_path, settings={"MODEL_DIR": tiny_bundle.path})
     log = tmp_path / "service.log"
     end = time.monotonic() + 40
-    while not (log.exists() and log.read_text().count('"path": "/predict"') > 4) and time.monotonic() < end:
+    while not (log.exists() and log.read_text().count('"path": "/predict"') > 8) and time.monotonic() < end:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    ended = wait(process, 40)
+    process.send(signal.SIGINT, group=True)
+    ended = process.wait(40)
     assert ended.code == 130, ended.complained
-    assert ended.said == ""
-    assert "Interrupted: everything was stopped, nothing was judged." in ended.complained
+    assert re.match(r"INTERRUPTED: \d OF 6 TARGETS ARE MISSED SO FAR   steady: 20 requests a second", ended.said)
+    assert "Interrupted: the test is stopped; what was measured so far is judged." in ended.complained
     assert "Traceback" not in ended.complained
-    assert {file.name for file in tmp_path.iterdir()} == {"service.log"}
     assert holders(log) == []
+    result = results(tmp_path)
+    assert (result["met"], result["only_late"], result["interrupted"]) == (False, False, True)
+    everything = result["figures"]["all"]
+    assert 7 <= everything["good"] == everything["sent"] == len(requests(tmp_path)) < 1800
+    assert everything["seconds"] < 60
+    assert "ran to its end" in (tmp_path / "junit.xml").read_text()
 
 
 def test_a_service_that_does_not_start_says_why(tmp_path: Path) -> None:

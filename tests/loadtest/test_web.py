@@ -1,4 +1,4 @@
-"""--web: a test that is started and watched in Locust's own page."""
+"""A test that is started and watched in Locust's own page: `--web`, or `locust` without --headless."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtest.runs import LENIENT, results, start, targets, wait
+from tests.loadtest.runs import LENIENT, results, start, targets
 from tests.loadtest.scripted import serving
 from tests.server import free_port
 
@@ -42,12 +42,12 @@ def test_a_run_is_started_in_the_page_and_its_report_is_there(tmp_path: Path) ->
                 time.sleep(0.1)
             assert answer == (404, "No run was finished yet.")
             assert page(port, "/swarm", b"user_count=1&spawn_rate=1")[0] == 200
-            while (answer := page(port, "/loadtest"))[0] == 404 and time.monotonic() < end:
+            while (answer := page(port, "/loadtest"))[0] != 200 and time.monotonic() < end:
                 time.sleep(0.1)
             assert answer == (200, (tmp_path / "report.html").read_text("utf-8"))
         finally:
-            process.send_signal(signal.SIGINT)
-            ended = wait(process)
+            process.send(signal.SIGINT)
+            ended = process.wait()
     assert ended.code == 0, ended.complained
     assert "ALL 3 TARGETS ARE MET" in ended.said
     assert results(tmp_path)["figures"]["all"]["good"] == 8

@@ -91,29 +91,30 @@ class TestTheCandidate:
         assert "a warning: only latency is missed" in result.stdout
 
 
-def real(folder: Path, bundle: Bundle, tmp_path: Path, own: str) -> tuple[int, str]:
-    """Put the real service under a real load; returns how the step ended, and what it printed."""
+@pytest.fixture
+def quick(tmp_path: Path) -> str:
+    """Return a Python whose load tests send what the step asks for, but small JPEGs only, for two seconds, undrawn."""
+    program = tmp_path / "python-in-a-hurry"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" --seconds 1.8 --mix small --no-charts\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.slow
+def test_a_real_load_test_says_what_was_missed(folder: Path, tiny_bundle: Bundle, tmp_path: Path, quick: str) -> None:
+    """Of the real service under a real load: something else than latency, and latency alone."""
     file = tmp_path / "own.toml"
-    file.write_text(f'[smoke]\nerror_ratio = "<= 0"\n{own}\n')
-    with running(tmp_path, MODEL_DIR=bundle.path) as server:
-        result = run(
-            ["bash", "pipeline/load.sh", f"http://127.0.0.1:{server.port}", str(file)], folder, None, **SETTINGS
-        )
-    return result.returncode, result.stdout + result.stderr
-
-
-@pytest.mark.slow
-def test_a_real_load_test_says_what_was_missed(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    code, said = real(folder, tiny_bundle, tmp_path, 'goodput_per_sec = ">= 100000"\n')
-    assert code == 1, said
-    assert "goodput a second" in said
-
-
-@pytest.mark.slow
-def test_a_real_load_test_that_misses_latency_alone_says_so(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    code, said = real(folder, tiny_bundle, tmp_path, '\n[smoke.small]\np50_ms = "<= 0.001"\n')
-    assert code == 3, said
-    assert "p50" in said
+    with running(tmp_path, MODEL_DIR=tiny_bundle.path) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for own, code, part in (
+            ('goodput_per_sec = ">= 100000"\n', 1, "goodput a second"),
+            ('\n[smoke.small]\np50_ms = "<= 0.001"\n', 3, "p50 of small JPEG"),
+        ):
+            file.write_text(f'[smoke]\nerror_ratio = "<= 0"\n{own}')
+            result = run(["bash", "pipeline/load.sh", url, str(file)], folder, None, **{**SETTINGS, "PYTHON": quick})
+            assert result.returncode == code, result.stderr
+            assert f"MISSED  {part}" in result.stdout
+    assert (folder / "reports" / "loadtest" / "results.json").exists()
 
 
 @pytest.mark.slow

@@ -177,7 +177,9 @@ class TestBuild:
 
     def test_auto_says_so_and_goes_on_with_digits(self, digits_build: tuple[Bundle, str], tmp_path: Path) -> None:
         made, said = digits_build
-        assert "The official weights cannot be had" in said
+        (paragraph,) = [line for line in said.splitlines() if "Going on with digits" in line]
+        assert "The official weights cannot be had" in paragraph
+        assert "The lite0 weights cannot be had" in paragraph
         assert "handwritten digits 0-9 and nothing else" in said
         assert read(made.path).manifest.weights.name == "digits"
 

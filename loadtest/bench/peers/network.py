@@ -33,6 +33,8 @@ class Network:
     def __init__(self) -> None:
         core = openvino.Core()
         model = core.read_model(Path(os.environ[NETWORK_VARIABLE]))
+        for features in model.outputs[1:]:  # nobody reads them, as in this project's own service
+            model.remove_result(features.node)
         model.reshape([1, CROP, CROP, 3])
         settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()

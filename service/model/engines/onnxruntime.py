@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from service.model.engines.base import Logits
+from service.model.engines.base import Engine
 
 
-class ONNXRuntimeEngine:
+class ONNXRuntimeEngine(Engine):
     """ONNX Runtime on the processor."""
 
     name = "onnxruntime"
@@ -29,8 +29,9 @@ class ONNXRuntimeEngine:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(files[0], options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.gives_features = len(self._outputs) > 1
 
-    def logits(self, pixels: npt.NDArray[np.uint8], *, exclusive: bool = True) -> Logits:  # noqa: ARG002  # one form only
-        """See Engine.logits."""
-        result: Logits = self._session.run(None, {self._input: pixels})[0]
+    def _run(self, pixels: npt.NDArray[np.uint8], exclusive: bool, outputs: int) -> list[npt.NDArray[np.float32]]:  # noqa: ARG002  # one form only
+        result: list[npt.NDArray[np.float32]] = self._session.run(self._outputs[:outputs], {self._input: pixels})
         return result

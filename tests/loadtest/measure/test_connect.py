@@ -20,7 +20,7 @@ from loadtest.errors import LoadTestError
 from loadtest.measure.endpoint import AUTHORITIES, endpoint
 from loadtest.measure.service import Service
 from loadtest.plan.bodies import Body
-from tests.loadtest.runs import LENIENT, Ended, command, results, small_pictures, start, targets, wait
+from tests.loadtest.runs import LENIENT, Ended, command, results, targets
 from tests.loadtest.scripted import Scripted, serving
 from tests.server import free_port
 
@@ -79,7 +79,7 @@ def context(authority: Authority, name: str) -> ssl.SSLContext:
 def smoke(folder: Path, server: Scripted, *arguments: object, scheme: str = "https", **settings: object) -> Ended:
     """Send five pictures to NAME, at the address of this machine."""
     file = targets(folder, smoke=LENIENT)
-    options = ("--mix", "small", "--rate", 10, "--seconds", 0.5, "--targets", file, "--output", folder)
+    options = ("--mix", "small", "--rate", 10, "--seconds", 0.5, "--targets", file, "--output", folder, "--no-charts")
     where = ("--host", f"{scheme}://{NAME}:{server.port}", "--connect-to", "127.0.0.1")
     return command("run", *where, *options, *arguments, **settings)
 
@@ -174,13 +174,17 @@ def test_the_test_itself_checks_the_certificate_too(authority: Authority, tmp_pa
 def test_workers_go_there_too(authority: Authority, tmp_path: Path) -> None:
     with serving(tls=context(authority, NAME)) as server:
         port = free_port()
-        host, trusting = f"https://{NAME}:{server.port}", {"SSL_CERT_FILE": authority.file}
-        options = ("--connect-to", "127.0.0.1", "--pictures", small_pictures(tmp_path))
-        worker = start("worker", "--host", host, "--port", port, *options, settings=trusting)
-        try:
-            ended = smoke(tmp_path, server, "--workers", 1, "--port", port, SSL_CERT_FILE=authority.file)
-        finally:
-            wait(worker)
+        ended = smoke(
+            tmp_path,
+            server,
+            "--processes",
+            1,
+            "--master-bind-port",
+            port,
+            "--master-port",
+            port,
+            SSL_CERT_FILE=authority.file,
+        )
     assert ended.code == 0, ended.complained
     assert server.hosts == {f"{NAME}:{server.port}"}
     assert len(server.seen) == 6

@@ -8,10 +8,9 @@ import statistics
 import pytest
 
 from loadtest.errors import LoadTestError
-from loadtest.measure.session import Plan
 from loadtest.plan.mix import TYPICAL
 from loadtest.plan.scenarios import NAMES, Overrides, make
-from loadtest.plan.schedule import Phase, Scenario, Spacing, arrivals
+from loadtest.plan.schedule import Phase, Plan, Scenario, Spacing, arrivals
 
 
 def scenario(spacing: Spacing = "constant") -> Scenario:
@@ -63,6 +62,14 @@ def test_workers_together_send_what_one_process_would(spacing: Spacing) -> None:
 def test_a_plan_survives_the_way_to_a_worker() -> None:
     plan = Plan(make("spike", Overrides()), TYPICAL, 5).of(1, 2)
     assert Plan.from_dict(plan.to_dict()) == plan
+
+
+def test_what_was_over_when_someone_said_stop() -> None:
+    """Phases that had not begun were never sent, and the one that was cut is as long as it was."""
+    whole = scenario()
+    assert [(phase.name, phase.seconds) for phase in whole.until(3.04).phases] == [("a", 2), ("b", 1.0)]
+    assert whole.until(99) == whole
+    assert [phase.name for phase in whole.until(0.0).phases] == ["a"]
 
 
 @pytest.mark.parametrize("name", NAMES)

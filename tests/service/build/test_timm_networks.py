@@ -142,3 +142,9 @@ def test_a_checkpoint_of_another_network_of_timms_is_refused(tmp_path: Path) -> 
     torch.save(make("timm/test_vit", 3).state_dict(), tmp_path / "own.pth")
     with pytest.raises(CheckpointError, match=r"holds no parameters of a timm/test_resnet: nowhere a conv1\.0\.weight"):
         checkpoint.load(tmp_path / "own.pth", "timm/test_resnet")
+
+
+def test_a_checkpoint_of_a_network_whose_classifier_is_not_linear_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.pth").write_bytes(b"not even read")
+    with pytest.raises(BuildError, match="timm/dpn48b does not end in one linear layer: how many classes a checkpoint"):
+        checkpoint.load(tmp_path / "own.pth", "timm/dpn48b")

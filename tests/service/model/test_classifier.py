@@ -10,6 +10,7 @@ from service.errors import BundleError, EngineError
 from service.model.bundle import Bundle, Sample
 from service.model.classifier import BundleClassifier, softmax
 from service.model.engines import open_engine
+from service.model.engines.base import Engine
 from service.model.engines.table import ENGINES
 from service.model.images import load
 from service.model.limits import Limits
@@ -52,16 +53,16 @@ def test_the_known_answer_test_passes_on_every_engine(
             opened(bundle, engine, precision).check()
 
 
-class Wrong:
+class Wrong(Engine):
     """An engine whose logits are spoilt."""
 
-    name, precision, threads, version = "wrong", "fp32", 1, "0"
+    name, precision, threads, version, gives_features = "wrong", "fp32", 1, "0", False
 
     def __init__(self, logits: npt.NDArray[np.float32]) -> None:
         self._logits = logits
 
-    def logits(self, pixels: npt.NDArray[np.uint8], *, exclusive: bool = True) -> npt.NDArray[np.float32]:
-        return self._logits
+    def _run(self, pixels: npt.NDArray[np.uint8], exclusive: bool, outputs: int) -> list[npt.NDArray[np.float32]]:
+        return [self._logits]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])

@@ -42,6 +42,21 @@ def test_photographs_get_their_names_in_both_languages(server: Server, lite0_bun
     assert right / len(classes) >= 0.85
 
 
+def test_the_samples_have_sensible_names(lite0_bundle: Bundle) -> None:
+    """What a person tries first on the page."""
+    names = {
+        "chelsea.jpg": {"tiger cat", "Egyptian cat", "tabby"},
+        "coffee.jpg": {"espresso"},
+        "camera.jpg": {"tripod"},
+    }
+    found = {
+        Path(sample.file).name: lite0_bundle.labels[sample.answers["fp32"][0][0]].en
+        for sample in lite0_bundle.manifest.samples
+    }
+    assert found.keys() == names.keys()
+    assert all(found[file] in names[file] for file in names), found
+
+
 def test_which_network_is_answering_is_said_everywhere(server: Server, lite0_build: Build) -> None:
     """By the build, on the page, by /version and in the log: it is no ResNet-18."""
     _, said = lite0_build
