@@ -234,18 +234,19 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def pack(source: Bundle, target: Path, names: Collection[str], precision: str) -> Bundle:
+def pack(source: Bundle, target: Path, names: Collection[str], precision: str | None = None) -> Bundle:
     """Copy a bundle to a new folder with only the networks that `names` holds; for INT8 alone a tenth of the size.
 
     Args:
         source: a bundle with all of its networks.
         target: the new folder.
         names: networks, as the manifest names them.
-        precision: what it is served in by default, from now on.
+        precision: what it is served in by default from now on; None leaves that.
 
     Raises:
         BundleError: `target` exists, or the accuracy gate did not allow `precision`.
     """
+    precision = precision or source.manifest.default_precision
     if precision not in ("fp32", source.manifest.default_precision):
         raise BundleError(
             f"{source.path} is not to be served in {precision}: it failed its accuracy gate. Pack it in fp32, or build "

@@ -424,7 +424,7 @@ class TestModeling:
         """Neither of whatever can be had nor of a name that is none: known before PyTorch is installed."""
         result = build(context, "classifier:refused", "--target", "weights", weights=weights)
         assert result.returncode != 0
-        assert f"WEIGHTS={weights}: an image is built of official, " in result.stderr
+        assert f"WEIGHTS={weights} ARCH=: an image is built of official, " in result.stderr
         assert "and never of a stand-in" in result.stderr
 
     def test_official_weights_are_never_substituted(self, with_wheels: Path) -> None:
