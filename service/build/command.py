@@ -108,7 +108,7 @@ def _weights_help() -> str:
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="A folder of your own pictures, half for calibrating INT8 and half for judging it.",
+    help="A folder of your own pictures: some calibrate INT8, others judge it; in subfolders by class, accuracy too.",
 )
 @click.option(
     "--labels",

@@ -82,7 +82,7 @@ class PictureSet:
 
 
 def from_scikit_image(geometry: images.Geometry) -> PictureSet:
-    """Cut random crops out of scikit-image's photographs, always the same ones."""
+    """Cut random crops out of photographs that packages ship, always the same ones."""
     return PictureSet(
         calibration=_crops(_CALIBRATION_PHOTOS, CALIBRATION_COUNT, geometry.crop, *_ANYWHERE),
         judging=_crops(_JUDGING_PHOTOS, JUDGING_COUNT, geometry.crop, *_CENTRAL),

@@ -185,7 +185,11 @@ class TestFolders:
         [
             ("before/1/requests.csv.gz", None, "requests.csv.gz cannot be read: No such file"),
             ("before/1/requests.csv.gz", b"plain text", "requests.csv.gz cannot be read: Not a gzipped file"),
-            ("before/1/requests.csv.gz", gzip.compress(b"kind\nsmall\n"), "does not hold the requests of a load test"),
+            (
+                "before/1/requests.csv.gz",
+                gzip.compress(b"kind\nsmall\n", mtime=0),
+                "does not hold the requests of a load test",
+            ),
             ("before/1/results.json", b"{}", "is no saved run of this load test"),
         ],
     )

@@ -134,6 +134,31 @@ def test_times_alone_are_told_from_everything_else(case: str) -> None:
     assert results.only_late(judge(records_of(*[("small", 1, latency_ms, GOOD)] * count, *others))) is alone
 
 
+def test_a_time_that_a_late_generator_made_too_long_is_not_called_the_services() -> None:
+    """Missed, since it is not known, but times alone; what is met is met all the same, and failures are failures."""
+    records = records_of(*[("small", 1, 40, GOOD)] * 300, *[("small", 1, 40, FAILED)] * 5)
+    verdicts = results.judge(records, SCENARIO, STEADY, late_generator=True)
+    assert {verdict.target.name: verdict.why for verdict in verdicts if not verdict.met} == {
+        "error ratio": "",
+        "goodput ratio": "",
+        "p50 of small JPEG": "the load generator was late itself, so this is not the service's time",
+    }
+    (late,) = [verdict for verdict in verdicts if verdict.late]
+    assert late.target.metric == "p50_ms"
+    assert results.only_late([late])
+
+
+@pytest.mark.parametrize(
+    ("cpu_share", "late_ms", "late"), [(0.5, 5.0, False), (0.95, 5.0, True), (0.1, 50.0, True), (None, None, False)]
+)
+def test_a_generator_is_late_by_its_processor_or_its_clock(
+    cpu_share: float | None, late_ms: float | None, late: bool
+) -> None:
+    shares = {} if cpu_share is None else {"worker 1": 0.1, "worker 2": cpu_share}
+    spread = {} if late_ms is None else {"p50": 1.0, "p95": late_ms}
+    assert results.generator_was_late({"cpu_share": shares, "late_ms": spread}) is late
+
+
 def test_junit_has_a_case_for_each_target_and_the_sentence_of_each_miss() -> None:
     verdicts = judge(records_of(*[("small", 1, 40, GOOD)] * 300))
     result = {
