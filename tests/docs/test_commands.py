@@ -23,6 +23,8 @@ from infra.settings import Settings as StackSettings
 from loadtest import options as load_test_options
 from loadtest.__main__ import cli as loadtest_cli
 from loadtest.bench.__main__ import bench as bench_cli
+from pipeline.steps import FILE
+from pipeline.steps import read as read_steps
 from service.__main__ import cli as service_cli
 from service.model.bundle import Bundle
 from service.serve.http import openapi
@@ -175,6 +177,14 @@ def test_every_command_is_one_that_its_program_takes() -> None:
 def test_the_readers_notice_what_is_wrong(line: str) -> None:
     program, *words = line.split()
     assert READERS[program](words)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/deployment.md"])
+def test_a_first_deployment_shows_the_pipelines_steps(page: str) -> None:
+    steps = [step.id for step in read_steps(FILE, {})]
+    shown = re.findall(r"`== (\d+)/(\d+) (\w+)`", Page(page).text)
+    assert shown
+    assert [(steps[int(number) - 1], len(steps)) for number, _, _ in shown] == [(id_, int(of)) for _, of, id_ in shown]
 
 
 def masked(text: str) -> str:
