@@ -1,12 +1,16 @@
 # The production image: Python, the serving packages, one model bundle, the service. No PyTorch, no shell, no pip.
 #
-#   docker build .                          the official weights, built and checked here
-#   docker build --build-arg MODEL=local .  the bundle in models/resnet18 (own classes; no network to the weights)
+#   docker build .                             the official weights, built and checked here
+#   docker build --build-arg WEIGHTS=lite0 .   another row of the table of networks (service/model/networks.py)
+#   docker build --build-arg MODEL=local .     the bundle in models/resnet18 (own classes; no network to the weights)
+#
+# What the bundle is served in, INT8 or FP32, is what its accuracy gate allowed, or PRECISION; the image carries the
+# engines of that and no other.
 #
 # All stages start from one image, so that what is compiled for it runs on it. `make pin` pins it by its digest, and
 # brings in Debian's patches with a newer one.
 ARG BASE=python:3.11-slim-bookworm
-ARG MODEL=official
+ARG MODEL=built
 
 # ---- tools: a pip of our own, which stays out of everything that is shipped
 FROM ${BASE} AS tools
@@ -24,11 +28,8 @@ RUN --mount=type=secret,id=ca \
     if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     /tools/bin/pip install --no-deps --require-hashes --no-compile --target /stage/app/packages -r serve.txt \
     && /tools/bin/pip install --no-deps --require-hashes -r image.txt
-COPY container/trim_packages.py container/sbom.py container/fix_times.py ./
-RUN python3 trim_packages.py /stage/app/packages \
-    && /tools/bin/python sbom.py /stage/app/packages /var/lib/dpkg/status /etc/os-release \
-       > /stage/app/sbom.cdx.json \
-    && python3 fix_times.py /stage
+COPY container/trim_packages.py ./
+RUN python3 trim_packages.py /stage/app/packages
 
 # ---- modeling: PyTorch, which builds the bundle and stays behind
 FROM tools AS requirements
@@ -46,28 +47,51 @@ RUN --mount=type=secret,id=ca \
 FROM modeling AS plain
 COPY service service
 
+# Ends the build at once where these are no weights that an image may hold.
+FROM tools AS weights
+COPY service/*.py service/
+COPY service/model/*.py service/model/
+COPY container/check_weights.py ./
+ARG WEIGHTS=official
+ARG ARCH
+RUN python3 check_weights.py "${WEIGHTS}" "${ARCH}" > options
+
 # Only what builds a model: a change of what serves it leaves the model in the cache.
-FROM modeling AS model-official
+FROM modeling AS model-built
 COPY service/*.py service/
 COPY service/model service/model
 COPY service/build service/build
-# Never substituted: without the official weights the build stops. INT8 that fails its gate is not packed, FP32 is.
-ARG WEIGHTS=official
+COPY --from=weights /build/options ./
+# Never substituted: without the weights the build stops. INT8 that fails its gate is not packed, FP32 is.
+ARG PRECISION=auto
 RUN --mount=type=secret,id=ca \
-    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi; \
-    /tools/bin/python -m service build --weights ${WEIGHTS} --output /bundle \
-    && /tools/bin/python -m service pack /bundle /stage/app/models/resnet18
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca; fi; \
+    /tools/bin/python -m service build $(cat options) --output /bundle \
+    && /tools/bin/python -m service pack /bundle /stage/app/model --precision ${PRECISION}
 
 FROM packages AS model-local
 COPY service/*.py service/
 COPY service/model service/model
-COPY models/resnet18 /bundle
-RUN PYTHONPATH=/stage/app/packages python3 -m service pack /bundle /stage/app/models/resnet18 \
-    && rm -r /stage/app/packages /stage/app/sbom.cdx.json
+ARG BUNDLE=models/resnet18
+COPY ${BUNDLE} /bundle
+ARG PRECISION=auto
+RUN PYTHONPATH=/stage/app/packages python3 -m service pack /bundle /stage/app/model --precision ${PRECISION} \
+    && rm -r /stage/app/packages
 
 FROM model-${MODEL} AS model
 COPY container/fix_times.py ./
 RUN python3 fix_times.py /stage
+
+# ---- served: the packages without the engines that this bundle is never served with
+FROM packages AS served
+COPY service/*.py service/
+COPY service/model service/model
+COPY container/trim_engines.py container/sbom.py container/fix_times.py ./
+COPY --from=model /stage/app/model/manifest.json ./
+RUN python3 trim_engines.py /stage/app/packages manifest.json \
+    && /tools/bin/python sbom.py /stage/app/packages /var/lib/dpkg/status /etc/os-release \
+       > /stage/app/sbom.cdx.json \
+    && python3 fix_times.py /stage
 
 # ---- code
 FROM tools AS code
@@ -81,7 +105,8 @@ RUN python3 fix_times.py /stage
 # ---- root: the base without what an intruder would use
 FROM ${BASE} AS stripped
 COPY container/strip_root.py /tmp/
-RUN BUILDING_IMAGE=1 python3 /tmp/strip_root.py
+RUN --mount=type=bind,from=packages,source=/stage/app/packages,target=/mnt \
+    BUILDING_IMAGE=1 python3 /tmp/strip_root.py /mnt
 
 # The engine touches /etc after every command, so the time stamps are set on a copy.
 FROM tools AS root
@@ -92,7 +117,7 @@ RUN python3 fix_times.py /stage
 # ---- the image
 FROM scratch
 COPY --from=root /stage /
-COPY --from=packages /stage /
+COPY --from=served /stage /
 COPY --from=model /stage /
 COPY --from=code /stage /
 WORKDIR /app
@@ -101,12 +126,13 @@ ENV PATH=/usr/local/bin:/usr/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
-    PORT=8080
+    PORT=8080 \
+    MODEL_DIR=/app/model
 ARG COMMIT=unknown
 ARG VERSION=0.1.0
 ENV COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="own-cloud-classifier" \
-      org.opencontainers.image.description="Image classification: ResNet-18 behind Flask, without PyTorch" \
+      org.opencontainers.image.description="Image classification behind Flask, without PyTorch" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}"

@@ -61,15 +61,20 @@ test-fast: TEST_PROCESSES = 2
 test-fast: $(VENV)/dev.stamp
 	$(PYTEST) -m "not slow and not image and not mutation" -q
 
-image:  ## Build the production image (IMAGE=, MODEL=local for models/resnet18, DOCKER_FLAGS=)
-	container/build.sh $(IMAGE) $(if $(MODEL),--build-arg MODEL=$(MODEL)) $(DOCKER_FLAGS)
+# Of which weights images are built (container/build.sh), here and in the pipeline.
+CHOSEN = WEIGHTS='$(WEIGHTS)' ARCH='$(ARCH)' PRECISION='$(PRECISION)'
+ifeq ($(origin MODEL),command line)
+$(error MODEL=$(MODEL) is called WEIGHTS=$(MODEL))
+endif
+image:  ## Build the production image (IMAGE=, WEIGHTS=lite0 or local for models/resnet18, PRECISION=fp32, DOCKER_FLAGS=)
+	$(CHOSEN) container/build.sh $(IMAGE) $(DOCKER_FLAGS)
 
 image-test: $(VENV)/dev.stamp  ## Build the image, run it as production does, check it from outside
 	$(PY) -m pytest -m image tests/container tests/pipeline
 
 image-compare: $(VENV)/run.stamp  ## Sizes, start and memory beside a plain PyTorch image, with the model of untrained weights
 	$(PY) -m service build --weights untrained --torchscript --reuse
-	container/build.sh classifier:compared --build-arg MODEL=local $(DOCKER_FLAGS)
+	WEIGHTS=local container/build.sh classifier:compared $(DOCKER_FLAGS)
 	container/build.sh classifier:plain --target plain $(DOCKER_FLAGS)
 	$(PY) -m loadtest.bench.image_sizes classifier:compared classifier:plain
 
@@ -106,14 +111,14 @@ bootstrap: $(VENV)/pipeline.stamp  ## Make what Pulumi needs first (PROJECT=, RE
 up: $(VENV)/pipeline.stamp  ## Make the stack, or change its settings, with the image that runs (STACK=, LOOK=1, GIVE_UP=1)
 	@LOOK='$(LOOK)' GIVE_UP='$(GIVE_UP)' $(ROLLOUT) up
 
-release-check: $(VENV)/pipeline.stamp  ## Every gate of the pipeline, on this machine (MODEL=local for models/resnet18)
-	@MODEL='$(MODEL)' $(PY) -m pipeline.steps check
+release-check: $(VENV)/pipeline.stamp  ## Every gate of the pipeline, on this machine (WEIGHTS= as for `make image`)
+	@$(CHOSEN) $(PY) -m pipeline.steps check
 
 deploy: $(VENV)/pipeline.stamp  ## The whole pipeline from this machine, without Cloud Build (STACK=)
-	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps deploy
+	@$(CHOSEN) STACK='$(STACK)' $(PY) -m pipeline.steps deploy
 
 submit: $(VENV)/pipeline.stamp  ## The whole pipeline on Cloud Build, from this checkout (STACK=)
-	@MODEL='$(MODEL)' STACK='$(STACK)' $(PY) -m pipeline.steps submit
+	@$(CHOSEN) STACK='$(STACK)' $(PY) -m pipeline.steps submit
 
 promote: $(VENV)/pipeline.stamp  ## The image of another stack, as it is (FROM=dev STACK=prod)
 	@FROM='$(FROM)' $(ROLLOUT) promote

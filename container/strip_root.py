@@ -1,8 +1,9 @@
-"""Leave nothing in the root file system but Python and what it needs: `python strip_root.py`, inside a build stage.
+"""Leave nothing in the root file system but Python and what it needs: `python strip_root.py PACKAGES`, in a stage.
 
 An intruder who can run code in the server finds no shell, no package manager, no pip, no downloader, no setuid file and
-no compiler to go on with. Stays: the interpreter, shared libraries, CA certificates, time zones, the packages' licence
-texts, and dpkg's list of what is installed, which vulnerability scanners read.
+no compiler to go on with. Stays: the interpreter, the shared libraries that it or the folder PACKAGES loads, CA
+certificates, time zones, the packages' licence texts, and dpkg's list of what is installed, which vulnerability
+scanners read.
 
 The stage's own shell is removed too: this must be the stage's last command.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 PROGRAMS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
@@ -86,14 +89,22 @@ UNUSED_PYTHON = (
     "tkinter",
     "turtledemo",
     "config-*",
+    "curses",
+    "dbm",
+    "distutils",
+    "sqlite3",
+    *(
+        f"lib-dynload/{name}.*"
+        for name in ("_curses*", "_dbm", "_gdbm", "_sqlite3", "_test*", "_xx*", "nis", "readline")
+    ),
     "**/__pycache__",  # compiled again, reproducibly
 )
 
 USER_ID = 10001
 
 
-def strip(root: Path, library: Path) -> None:
-    """Strip the file system below `root`, with Python's library at `library`."""
+def strip(root: Path, library: Path, packages: Path) -> None:
+    """Strip the file system below `root`, with Python's library at `library`, which is to run `packages`."""
     for name in PROGRAMS:
         folder = root / name
         if folder.is_symlink() or not folder.is_dir():
@@ -107,6 +118,9 @@ def strip(root: Path, library: Path) -> None:
     for pattern in UNUSED_PYTHON:
         for path in library.glob(pattern):
             _remove(path)
+    _remove_libraries(
+        root, [Path(sys.executable).resolve(), *library.glob("lib-dynload/*.so"), *packages.rglob("*.so*")]
+    )
     for folder_name, _, names in os.walk(root / "usr/share/doc"):
         for name in names:
             if name != "copyright":
@@ -126,6 +140,22 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _remove_libraries(root: Path, users: Iterable[Path]) -> None:
+    """Remove Debian's shared libraries that none of `users`, programs and libraries, loads when it is started."""
+    loader = next(root.glob("lib*/ld-linux-*.so.*"))
+    needed = {loader.resolve()}
+    for user in users:
+        # Lines like "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x...)"; nothing for what is no such file.
+        command = [str(loader), "--list", str(user)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  # our own
+        needed |= {Path(word).resolve() for word in listed.split() if word.startswith("/")}
+    # The C library loads these by name: of the name service, and what ends a thread.
+    by_name = ("libnss_", "libgcc_s")
+    for library in root.glob("usr/lib/*-linux-gnu/lib*.so*"):
+        if library.resolve() not in needed and not library.name.startswith(by_name):
+            _remove(library)
+
+
 def _drop_setuid(root: Path) -> None:
     for folder_name, folders, names in os.walk(root):
         folders[:] = [
@@ -143,4 +173,4 @@ if __name__ == "__main__":
         sys.exit(
             "strip_root.py removes most of the file system it runs in; it is for a stage of the image's build only"
         )
-    strip(Path("/"), Path(sysconfig.get_path("stdlib")))
+    strip(Path("/"), Path(sysconfig.get_path("stdlib")), Path(sys.argv[1]))

@@ -24,6 +24,7 @@ from pipeline.errors import StepFailed, log, main
 
 # What one step leaves for the next lies here.
 ARTIFACTS = Path(".pipeline")
+MANIFEST = ARTIFACTS / "manifest.json"
 # Of the recorded probability, by precision, for an image whose manifest does not say: one of a commit before
 # 2026-11-27, to which a rollback may go.
 _EARLIER_TOLERANCE = {"fp32": 0.02, "int8": 0.25}
@@ -102,7 +103,7 @@ def check(service: Service, commit: str = "") -> int:
         StepFailed: an answer is wrong or missing, or another commit answers.
     """
     try:
-        manifest = json.loads((ARTIFACTS / "manifest.json").read_text("utf-8"))
+        manifest = json.loads(MANIFEST.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise StepFailed(f"the image's known answers cannot be read ({error}): run the step `start` first.") from error
     version = _json(service, "/version")

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . pipeline/lib.sh
 
-options=(--build-arg MODEL="$MODEL" --build-arg BUILDKIT_INLINE_CACHE=1)
+options=(--build-arg BUILDKIT_INLINE_CACHE=1) # container/build.sh itself reads WEIGHTS, ARCH and PRECISION
 # What this machine's network needs, and no other.
 # shellcheck disable=SC2206  # several options in one variable
 options+=(${DOCKER_FLAGS:-})
@@ -39,7 +39,7 @@ keep() { # TAG
   engine push --quiet "$1" || echo "build: $1 cannot be written, so that the next build takes longer: see above" >&2
 }
 
-if [ -n "$own" ] && [ "$MODEL" = official ]; then
+if [ -n "$own" ] && [ "$WEIGHTS" != local ]; then
   key=$(cat Dockerfile requirements/*.txt | { sha256sum 2>/dev/null || shasum -a 256; } | cut -c1-16)
   modeling=
   for place in "$main" "$own"; do

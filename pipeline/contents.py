@@ -1,7 +1,8 @@
 """Step `contents`: does the image list what it holds, and is nothing in it known to be vulnerable?
 
 `python -m pipeline.contents` reads the list that the step `start` took out of the image, compares its Python packages
-with the pinned requirements, and asks a database about all of it. A database that cannot be asked is no pass.
+with the pinned requirements, without the engines that its bundle is not served with, and asks a database about all of
+it. A database that cannot be asked is no pass.
 
 What stops a release is what somebody can mend: a vulnerable Python package, because each was chosen here, and a Debian
 package for which Debian has a fixed version, because a newer base image has it. What Debian has not fixed is told: a
@@ -21,11 +22,13 @@ from pathlib import Path
 from packageurl import PackageURL
 
 from pipeline import accepted, osv, settings
-from pipeline.answers import ARTIFACTS
+from pipeline.answers import ARTIFACTS, MANIFEST
 from pipeline.errors import StepFailed, log, main
 
 SBOM = ARTIFACTS / "sbom.cdx.json"
 _PYTHON = "PyPI"
+# Engines that are pinned and not in an image, by what its bundle is served in (container/trim_engines.py).
+LEFT_OUT = {"int8": {"ncnn"}, "fp32": set[str]()}
 
 
 def listed(sbom: Path) -> list[osv.Package]:
@@ -60,19 +63,35 @@ def pinned(requirements: Path) -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 
-def compare(packages: Sequence[osv.Package], requirements: Path) -> int:
-    """Compare an image's Python packages with those that are pinned; returns how many there are.
+def served_precision(manifest: Path) -> str:
+    """Return what an image's bundle is served in, by its manifest.
+
+    Raises:
+        StepFailed: the manifest does not say.
+    """
+    try:
+        precision: str = json.loads(manifest.read_text("utf-8"))["default_precision"]
+        if precision in LEFT_OUT:
+            return precision
+        reason = f"its precision is {precision!r}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = repr(error)
+    raise StepFailed(f"{manifest} is no manifest of a bundle ({reason}): build the image again.")
+
+
+def compare(packages: Sequence[osv.Package], requirements: Path, precision: str) -> int:
+    """Compare an image's Python packages with those that are pinned for its precision; returns how many there are.
 
     Raises:
         StepFailed: they are not the same.
     """
     held = {package.name: package.version for package in packages if package.ecosystem == _PYTHON}
-    wanted = pinned(requirements)
+    wanted = {name: version for name, version in pinned(requirements).items() if name not in LEFT_OUT[precision]}
     if held != wanted:
         different = sorted(f"{name} {version}" for name, version in held.items() ^ wanted.items())
         raise StepFailed(
-            f"the image does not hold what {requirements} says (different: {', '.join(different)}): build it from this "
-            "commit."
+            f"the image does not hold what {requirements} says for {precision} (different: {', '.join(different)}): "
+            "build it from this commit."
         )
     return len(held)
 
@@ -145,8 +164,9 @@ def check(given: settings.Settings, today: dt.date) -> None:
         StepFailed: it is not what is pinned, something is vulnerable, or nobody can say.
     """
     packages = listed(SBOM)
-    count = compare(packages, Path(given.requirements))
-    log(f"contents: {count} Python packages, as pinned")
+    precision = served_precision(MANIFEST)
+    count = compare(packages, Path(given.requirements), precision)
+    log(f"contents: {count} Python packages, as pinned for {precision}")
     entries = accepted.read(Path(given.accepted or accepted.FILE), today)
     try:
         vulnerabilities = osv.look_up(given.osv_url, packages)

@@ -20,7 +20,9 @@ from infra import names
 _Expected = dict[str, tuple[str, re.Pattern[str], str]]
 _BUILD: _Expected = {
     "COMMIT": ("COMMIT_SHA", re.compile("[0-9a-f]{40}"), "0123456789" * 4),
-    "MODEL": ("_MODEL", re.compile("official|local"), "official"),
+    # What is deployed was asked for by name and knows real things; which names there are, the build says in seconds.
+    "WEIGHTS": ("_WEIGHTS", re.compile("(?!(auto|digits|timm|untrained)$)[a-z][a-z0-9_]*"), "official"),
+    "PRECISION": ("_PRECISION", re.compile("auto|fp32|int8"), "auto"),
 }
 _STACK: _Expected = {
     "PROJECT": ("PROJECT_ID", names.PROJECT, "my-project-123"),

@@ -27,7 +27,9 @@ class Settings:
         build_id: Cloud Build's number of this build.
         image: an image by digest.
         source_stack: the stack whose image is promoted.
-        model: which model bundle to build in.
+        weights: which weights the image is built of: a row of the table of networks, or local.
+        architecture: which network of these weights, where they are of several.
+        precision: what the image is to serve: auto, fp32 or int8.
         network: Docker's network on which the steps reach the candidate.
         docker: Docker's client.
         requirements: what the image's Python packages are compared with.
@@ -58,7 +60,9 @@ class Settings:
     build_id: str = _variable("BUILD_ID", "")
     image: str = _variable("IMAGE", "")
     source_stack: str = _variable("FROM", "dev")
-    model: str = _variable("MODEL", "")
+    weights: str = _variable("WEIGHTS", "")
+    architecture: str = _variable("ARCH", "")
+    precision: str = _variable("PRECISION", "")
     network: str = _variable("NETWORK", "")
     docker: str = _variable("DOCKER", "docker")
     requirements: str = _variable("REQUIREMENTS", "requirements/serve.txt")

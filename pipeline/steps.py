@@ -88,8 +88,8 @@ def local_substitutions(action: str, given: settings.Settings) -> dict[str, str]
         StepFailed: there is no such stack, or what would be deployed is in no commit.
     """
     values = {"_ACTION": action, "COMMIT_SHA": checkout.commit()}
-    if given.model:
-        values["_MODEL"] = given.model
+    chosen = {"_WEIGHTS": given.weights, "_ARCH": given.architecture, "_PRECISION": given.precision}
+    values |= {name: value for name, value in chosen.items() if value}
     if action != "deploy":
         return values
     if changed := checkout.changes():

@@ -2,6 +2,8 @@
 # Step `tests`: style, types and every test that needs no container. The later steps use the environment made here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# `make deploy PRECISION=fp32` is about the image; as a setting of the service the tests would have it, too.
+unset PRECISION MAKEFLAGS
 # What is built on Cloud Build may be deployed, so there it stops here; elsewhere it is said. `make bootstrap` pins.
 python=.venv/bin/python
 [ -x $python ] || python=python3

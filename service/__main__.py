@@ -21,7 +21,7 @@ from service.console import EXIT_INTERRUPTED, EXIT_PICTURE, EXIT_USAGE, fail, mo
 from service.errors import Problem
 from service.model import bundle
 from service.model.bundle import LANGUAGES
-from service.model.engines.table import networks_to_serve
+from service.model.engines.table import PRECISIONS, networks_to_serve
 from service.settings import SettingError, Settings, current
 
 
@@ -43,11 +43,19 @@ if importlib.util.find_spec("service.build"):
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-def pack(source: Path, target: Path) -> None:
-    """Copy a verified bundle with only the networks that it is served with by default, for the production image."""
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", *PRECISIONS]),
+    help="What it is served in: auto is what its accuracy gate allowed.",
+)
+def pack(source: Path, target: Path, precision: str) -> None:
+    """Copy a verified bundle with only the networks that it is served with, for the production image."""
     with model_errors():
         unpacked = bundle.read(source)
-        made = bundle.pack(unpacked, target, networks_to_serve(unpacked.manifest.default_precision))
+        served = unpacked.manifest.default_precision if precision == "auto" else precision
+        made = bundle.pack(unpacked, target, networks_to_serve(served), served)
         click.echo(
             f"{made.path}: {made.manifest.weights.name}, {', '.join(made.manifest.networks)}, SHA-256 {made.sha256}"
         )

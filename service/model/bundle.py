@@ -157,6 +157,12 @@ class Bundle:
             BundleError: the bundle was built without it, or it is missing or damaged.
         """
         if name not in self.manifest.networks:
+            lacking = {"fp32", "int8"} - self.manifest.networks.keys()
+            if lacking:  # a build leaves both
+                raise BundleError(
+                    f"{self.path} holds no {name} network, because it is packed for {self.manifest.default_precision}: "
+                    f"leave ENGINE and PRECISION away, or build the image with PRECISION={min(lacking)}."
+                )
             option = " --torchscript" if name == "torchscript" else ""
             raise BundleError(f"{self.path} holds no {name} network. {REMEDY}{option}")
         file = self.manifest.networks[name]
@@ -228,16 +234,28 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def pack(source: Bundle, target: Path, names: Collection[str]) -> Bundle:
+def pack(source: Bundle, target: Path, names: Collection[str], precision: str | None = None) -> Bundle:
     """Copy a bundle to a new folder with only the networks that `names` holds; for INT8 alone a tenth of the size.
 
+    Args:
+        source: a bundle with all of its networks.
+        target: the new folder.
+        names: networks, as the manifest names them.
+        precision: what it is served in by default from now on; None leaves that.
+
     Raises:
-        BundleError: `target` exists.
+        BundleError: `target` exists, or the accuracy gate did not allow `precision`.
     """
+    precision = precision or source.manifest.default_precision
+    if precision not in ("fp32", source.manifest.default_precision):
+        raise BundleError(
+            f"{source.path} is not to be served in {precision}: it failed its accuracy gate. Pack it in fp32, or build "
+            "it again with other pictures for calibration"
+        )
     if target.exists():
         raise BundleError(f"{target} exists already; choose another folder or remove it")
     networks = {name: file for name, file in source.manifest.networks.items() if name in names}
-    manifest = replace(source.manifest, networks=networks)
+    manifest = replace(source.manifest, networks=networks, default_precision=precision)
     for name in [*networks.values(), *(sample.file for sample in manifest.samples)]:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path / name, target / name)

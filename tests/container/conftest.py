@@ -99,14 +99,14 @@ def context(base: str, digits_bundle: Bundle, tmp_path_factory: pytest.TempPathF
     return folder
 
 
-def build(context: Path, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
+def build(context: Path, tag: str, *options: str, weights: str = "local") -> subprocess.CompletedProcess[str]:
     """Build an image; machines whose network needs their own certificates name them in SSL_CERT_FILE."""
     extra = ["--network", "host", *options]
     if certificates := os.environ.get("SSL_CERT_FILE"):
         extra += ["--secret", f"id=ca,src={certificates}"]
     return subprocess.run(
         [context / "container" / "build.sh", tag, *extra],
-        env=_build_environment(),
+        env={**_build_environment(), "WEIGHTS": weights},
         capture_output=True,
         text=True,
         check=False,
@@ -115,8 +115,8 @@ def build(context: Path, tag: str, *options: str) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def image(base: str, context: Path) -> str:
-    """The production image with the digits model, as `make image MODEL=local` builds it."""
-    result = build(context, TAG, "--build-arg", "MODEL=local")
+    """The production image with the digits model, as `make image WEIGHTS=local` builds it."""
+    result = build(context, TAG)
     assert result.returncode == 0, result.stderr[-3000:]
     return TAG
 

@@ -23,6 +23,9 @@ from infra.settings import Settings as StackSettings
 from loadtest import options as load_test_options
 from loadtest.__main__ import cli as loadtest_cli
 from loadtest.bench.__main__ import bench as bench_cli
+from loadtest.plan.scenarios import NAMES as SCENARIOS
+from pipeline.steps import FILE
+from pipeline.steps import read as read_steps
 from service.__main__ import cli as service_cli
 from service.model.bundle import Bundle
 from service.serve.http import openapi
@@ -45,7 +48,8 @@ _OUTPUTS = set(
 def _make(words: Sequence[str]) -> str | None:
     given = [word.partition("=")[0] for word in words if "=" in word]
     targets = {word for word in words if "=" not in word and word != "..."}
-    return ", ".join({*targets - _TARGETS, *set(given) - _VARIABLES}) or None
+    scenarios = {word for word in words if word.startswith("SCENARIO=")} - {f"SCENARIO={name}" for name in SCENARIOS}
+    return ", ".join({*targets - _TARGETS, *set(given) - _VARIABLES, *scenarios}) or None
 
 
 def _python(words: Sequence[str]) -> str | None:
@@ -161,6 +165,7 @@ def test_every_command_is_one_that_its_program_takes() -> None:
     [
         "make fly",
         "make run COLOUR=blue",
+        "make loadtest SCENARIO=flood",
         "python -m service serf",
         "python -m service build --wings 2",
         "python -m loadtest run --scenario flood",
@@ -175,6 +180,14 @@ def test_every_command_is_one_that_its_program_takes() -> None:
 def test_the_readers_notice_what_is_wrong(line: str) -> None:
     program, *words = line.split()
     assert READERS[program](words)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/deployment.md"])
+def test_a_first_deployment_shows_the_pipelines_steps(page: str) -> None:
+    steps = [step.id for step in read_steps(FILE, {})]
+    shown = re.findall(r"`== (\d+)/(\d+) (\w+)`", Page(page).text)
+    assert shown
+    assert [(steps[int(number) - 1], len(steps)) for number, _, _ in shown] == [(id_, int(of)) for _, of, id_ in shown]
 
 
 def masked(text: str) -> str:

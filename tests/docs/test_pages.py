@@ -78,8 +78,9 @@ def test_blocks_of_code_say_what_they_are(page: Page) -> None:
 
 def test_what_the_code_says_about_documents_is_there() -> None:
     """Messages and comments that name a page of docs/, a heading of it, or README."""
-    for folder in SOURCES:
-        for file in (REPOSITORY / folder).rglob("*.py"):
+    below = (file for folder in SOURCES for file in (REPOSITORY / folder).rglob("*"))
+    for file in (*below, *REPOSITORY.iterdir()):
+        if file.name in ("Makefile", "Dockerfile") or file.suffix in (".py", ".sh", ".toml", ".yaml", ".html"):
             for path, name in re.findall(r"\b(docs/[a-z]+\.md)(?:#([\w-]+))?", file.read_text("utf-8")):
                 assert (REPOSITORY / path).exists(), f"{file} names {path}"
                 assert not name or name in Page(path).anchors, f"{file} names {path}#{name}"

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import COMMIT, Tools, complaint, run
 
 REGISTRY = "europe-west1-docker.pkg.dev/my-project"
-SETTINGS = {"COMMIT": COMMIT, "MODEL": "official", "REGISTRY": REGISTRY, "REPOSITORY": "classifier-dev", "STACK": "dev"}
+SETTINGS = {"COMMIT": COMMIT, "WEIGHTS": "lite0", "REGISTRY": REGISTRY, "REPOSITORY": "classifier-dev", "STACK": "dev"}
 
 
 @pytest.fixture
@@ -79,6 +79,24 @@ def test_without_a_registry_nothing_is_asked_or_pushed(folder: Path, tools: Tool
     found = build(folder, tools, REGISTRY="")
     assert set(found) == {"build"}  # nor does it matter for which machine it is
     assert sources(found["build"][0]) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given"),
+    [
+        ({"WEIGHTS": "lite0"}, {"WEIGHTS=lite0", "ARCH=", "PRECISION=auto"}),
+        ({"WEIGHTS": "official", "ARCH": "resnet50", "PRECISION": "int8"}, {"ARCH=resnet50", "PRECISION=int8"}),
+        ({"WEIGHTS": "local", "PRECISION": "fp32"}, {"MODEL=local", "PRECISION=fp32"}),
+    ],
+    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_the_image_is_built_of_the_weights_that_were_asked_for(
+    chosen: dict[str, str], given: set[str], folder: Path, tools: Tools
+) -> None:
+    (image,) = build(folder, tools, **chosen)["build"]
+    arguments = {value for option, value in itertools.pairwise(image) if option == "--build-arg"}
+    assert given <= arguments
+    assert any(argument.startswith("WEIGHTS=") for argument in arguments) is (chosen["WEIGHTS"] != "local")
 
 
 def test_docker_hubs_image_comes_through_the_mirror_under_its_full_name(folder: Path, tools: Tools) -> None:

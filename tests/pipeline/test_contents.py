@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import accepted, contents, osv, settings
+from pipeline import accepted, answers, contents, osv, settings
 from pipeline.errors import StepFailed
 from pipeline.osv import Package
+from service.model.engines.table import ENGINES, PREFERRED
 from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import complaint, python, run
 from tests.pipeline.osv_database import Database, database  # noqa: F401  # a fixture
@@ -35,8 +36,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     contents.SBOM.parent.mkdir()
     contents.SBOM.write_text(json.dumps({"components": [{"purl": purl} for purl in PURLS] + [{"name": "no purl"}]}))
+    answers.MANIFEST.write_text('{"default_precision": "int8"}')
     (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements" / "serve.txt").write_text("Pillow==13.0.0 \\\n    --hash=sha256:0\n")
+    (tmp_path / "requirements" / "serve.txt").write_text(
+        "Pillow==13.0.0 \\\n    --hash=sha256:0\nncnn==1 \\\n    --hash=sha256:0\n"
+    )
     return tmp_path
 
 
@@ -61,10 +65,39 @@ def test_packages_of_which_nothing_is_known_pass(
     """Each source package is asked for once, whatever number of packages it makes."""
     check()
     assert capsys.readouterr().out.splitlines() == [
-        "contents: 1 Python packages, as pinned",
+        "contents: 1 Python packages, as pinned for int8",
         "contents: no vulnerability that could be mended is known in 2 packages",
     ]
     assert database.asked == ["/v1/querybatch"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "held", "different"),
+    [
+        ("int8", ["pillow@13.0.0"], ""),
+        ("int8", ["pillow@13.0.0", "ncnn@1"], "ncnn 1"),
+        ("fp32", ["pillow@13.0.0", "ncnn@1"], ""),
+        ("fp32", ["pillow@13.0.0"], "ncnn 1"),
+    ],
+)
+def test_an_image_holds_the_engines_of_what_it_serves_and_no_other(
+    precision: str, held: list[str], different: str, folder: Path
+) -> None:
+    packages = [osv.Package("PyPI", *purl.split("@")) for purl in held]
+    requirements = folder / "requirements" / "serve.txt"
+    if different:
+        with pytest.raises(StepFailed, match=rf"says for {precision} \(different: {different}\): build it from this"):
+            contents.compare(packages, requirements, precision)
+    else:
+        assert contents.compare(packages, requirements, precision) == len(held)
+
+
+def test_which_engines_are_left_out_is_what_the_table_of_engines_says() -> None:
+    pins = contents.pinned(REPOSITORY / "requirements" / "serve.txt")
+    engines = {ENGINES[name].package for names in PREFERRED.values() for name in names}
+    assert engines <= pins.keys()
+    for precision, names in PREFERRED.items():
+        assert contents.LEFT_OUT[precision] == engines - {ENGINES[name].package for name in names}
 
 
 @pytest.mark.parametrize(
@@ -244,17 +277,26 @@ def test_the_step_says_all_and_ends_well(database: Database, folder: Path) -> No
         ),
         (
             json.dumps({"components": [{"purl": "pkg:pypi/pillow@12"}]}),
-            "the image does not hold what requirements/serve.txt says (different: pillow 12, pillow 13.0.0)",
+            "the image does not hold what requirements/serve.txt says for int8 (different: pillow 12, pillow 13.0.0)",
+        ),
+        ("no manifest", ".pipeline/manifest.json is no manifest of a bundle (FileNotFoundError"),
+        (
+            "int4",
+            ".pipeline/manifest.json is no manifest of a bundle (its precision is 'int4'): build the image again.",
         ),
         ("good", "nobody could say whether the image is vulnerable: http://127.0.0.1:9/v1/querybatch does not answer"),
     ],
-    ids=["missing", "empty", "no release", "not as pinned", "no database"],
+    ids=["missing", "empty", "no release", "not as pinned", "no manifest", "no precision", "no database"],
 )
 def test_whatever_stops_it_is_a_sentence_and_nothing_was_changed(
     content: str | None, sentence: str, folder: Path
 ) -> None:
     if content is None:
         contents.SBOM.unlink()
+    elif content == "no manifest":
+        answers.MANIFEST.unlink()
+    elif content == "int4":
+        answers.MANIFEST.write_text('{"default_precision": "int4"}')
     elif content != "good":
         contents.SBOM.write_text(content)
     said = complaint(step(folder, "http://127.0.0.1:9"))

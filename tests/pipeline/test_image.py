@@ -53,7 +53,7 @@ def settings(registry: Registry | None) -> dict[str, str]:
         "COMMIT": COMMIT,
         "DOCKER": DOCKER,
         "DOCKER_FLAGS": " ".join(flags),
-        "MODEL": "local",
+        "WEIGHTS": "local",
         "NETWORK": "host",
         "REGISTRY": f"{registry.host}/my-project" if registry else "",
         "REPOSITORY": "classifier-dev",
@@ -165,7 +165,7 @@ def test_contents_that_are_not_the_pinned_ones_stop_the_build(candidate: str, st
     other = folder / "other.txt"
     other.write_text((folder / "requirements" / "serve.txt").read_text().replace("pillow==", "pillow==9"))
     sentence = complaint(step(*python("pipeline.contents"), REQUIREMENTS="other.txt"))
-    assert "the image does not hold what other.txt says (different: pillow" in sentence
+    assert "the image does not hold what other.txt says for int8 (different: pillow" in sentence
 
 
 def test_a_digest_is_what_the_registry_says(step: Step, built: str, folder: Path, registry: Registry) -> None:
@@ -200,14 +200,14 @@ class TestUnfit:
 
     def test_one_that_fails_its_known_answers(self, built: str, step: Step, registry: Registry, tmp_path: Path) -> None:
         """The model is whole by its own manifest, and answers otherwise than was recorded."""
-        show = "print(open('/app/models/resnet18/manifest.json').read())"
+        show = "print(open('/app/model/manifest.json').read())"
         manifest = json.loads(
             docker("run", "--rm", "--network", "none", "--entrypoint", "python3", built, "-c", show).stdout
         )
         for recorded in manifest["samples"][0]["answers"].values():
             recorded[0][1] = 0.01
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-        derived(built, registry, tmp_path, "1" * 40, "COPY manifest.json /app/models/resnet18/manifest.json")
+        derived(built, registry, tmp_path, "1" * 40, "COPY manifest.json /app/model/manifest.json")
         sentence = complaint(step("bash", "pipeline/start.sh", COMMIT="1" * 40))
         assert sentence.startswith("the image must not run: it does not become ready: ")
         assert "known-answer test failed: samples/" in sentence

@@ -13,13 +13,15 @@ import pytest
 
 from infra import names
 from pipeline import inputs
+from service.model.networks import NETWORKS, Network
 from tests.conftest import REPOSITORY
 
 PROJECT, REGION = "my-project", "europe-west1"
 GOOD = {
     "ACTION": "deploy",
     "COMMIT": "0123456789abcdef0123456789abcdef01234567",
-    "MODEL": "official",
+    "WEIGHTS": "official",
+    "PRECISION": "auto",
     "PROJECT": PROJECT,
     "REGION": REGION,
     "STACK": "dev",
@@ -63,7 +65,7 @@ def test_a_build_with_everything_goes_on(commit: Path) -> None:
 
 
 def test_a_release_check_needs_no_cloud(commit: Path) -> None:
-    result = run(commit, ACTION="check", COMMIT=GOOD["COMMIT"], MODEL="local")
+    result = run(commit, ACTION="check", COMMIT=GOOD["COMMIT"], WEIGHTS="local", PRECISION="auto")
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -96,7 +98,8 @@ def test_what_is_done_without_a_new_image_needs_no_commit(commit: Path) -> None:
     [
         ("ACTION", "_ACTION"),
         ("COMMIT", "COMMIT_SHA"),
-        ("MODEL", "_MODEL"),
+        ("WEIGHTS", "_WEIGHTS"),
+        ("PRECISION", "_PRECISION"),
         ("PROJECT", "PROJECT_ID"),
         ("REGION", "_REGION"),
         ("STACK", "_STACK"),
@@ -113,7 +116,11 @@ def test_a_missing_substitution_is_named(name: str, substitution: str, commit: P
     [
         ("ACTION", "destroy"),
         ("COMMIT", "main"),
-        ("MODEL", "digits"),
+        ("WEIGHTS", "auto"),
+        ("WEIGHTS", "digits"),
+        ("WEIGHTS", "untrained"),
+        ("WEIGHTS", "own.pth"),
+        ("PRECISION", "int4"),
         ("PROJECT", "My Project"),
         ("PROJECT", "example.com:my-project"),
         ("REGION", "europe-west1-b"),
@@ -124,6 +131,11 @@ def test_a_missing_substitution_is_named(name: str, substitution: str, commit: P
 def test_a_wrong_substitution_is_quoted(name: str, value: str, commit: Path) -> None:
     (sentence,) = inputs.mistakes({**GOOD, name: value}, commit)
     assert f"is '{value}': write it like" in sentence
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network.weights} {network.architecture}")
+def test_any_weights_that_somebody_published_may_be_deployed(network: Network, commit: Path) -> None:
+    assert bool(inputs.mistakes({**GOOD, "WEIGHTS": network.weights}, commit)) is (network.file is None)
 
 
 def test_all_mistakes_are_said_at_once(commit: Path) -> None:

@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine")]
 DEV, PROD = "my-project/classifier-dev", "my-project/classifier-prod"
 FILES = {
     "app/sbom.cdx.json": b"{}",
-    "app/models/resnet18/manifest.json": b'{"samples": []}',
-    "app/models/resnet18/samples/digit-5.png": b"a picture",
+    "app/model/manifest.json": b'{"samples": []}',
+    "app/model/samples/digit-5.png": b"a picture",
 }
 # gcloud container images add-tag FROM TO --quiet
 COPYING = f"""#!/usr/bin/env bash
@@ -115,19 +115,20 @@ class TestPromoting:
         assert result.stdout.endswith(f"promote: {registry.host}/{PROD}/classifier@{digest}\n")
         assert docker("ps", "--all", "--quiet").stdout == containers
 
-    def test_what_the_rollout_asks_of_it_is_left(self, registry: Registry, folder: Path) -> None:
+    @pytest.mark.parametrize("place", ["model", "models/resnet18"], ids=["an image", "an image of an earlier commit"])
+    def test_what_the_rollout_asks_of_it_is_left(self, place: str, registry: Registry, folder: Path) -> None:
         """In place of what another image left."""
         left = folder / ".pipeline"
         (left / "samples").mkdir(parents=True)
         (left / "samples" / "old.png").touch()
         (left / "url").touch()
-        source = image(registry)
+        source = image(registry, {name.replace("/model/", f"/{place}/"): content for name, content in FILES.items()})
         assert promote(folder, source).returncode == 0
         found = {str(path.relative_to(left)): path.read_bytes() for path in left.rglob("*") if path.is_file()}
         address = f"{registry.host}/{PROD}/classifier@{source.partition('@')[2]}\n"
         assert found == {
             "digest": address.encode(),
-            **{name.removeprefix("app/").removeprefix("models/resnet18/"): content for name, content in FILES.items()},
+            **{name.removeprefix("app/").removeprefix("model/"): content for name, content in FILES.items()},
         }
 
     def test_again_it_copies_nothing(self, registry: Registry, folder: Path) -> None:
@@ -173,7 +174,7 @@ class TestNothingIsDeployed:
     def test_an_image_of_something_else(self, registry: Registry, folder: Path) -> None:
         result = promote(folder, image(registry, files={"app/sbom.cdx.json": b"{}"}))
         assert result.returncode == 1
-        assert "the image holds no /app/models/resnet18/manifest.json: is it one of this project's?" in result.stderr
+        assert "the image holds no /app/model/manifest.json: is it one of this project's?" in result.stderr
         assert not (folder / ".pipeline" / "digest").exists()
 
     def test_an_image_that_does_not_say_its_commit(self, registry: Registry, folder: Path) -> None:

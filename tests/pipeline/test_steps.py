@@ -13,7 +13,10 @@ from tests.conftest import REPOSITORY
 from tests.pipeline.conftest import PROJECT, REGION, Tools, complaint, python, run
 
 ORDER = [step["id"] for step in yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text("utf-8"))["steps"]]
-SETTINGS = ("ACTION", "COMMIT", "MODEL", "NETWORK", "PROJECT", "REGION", "REGISTRY", "REPOSITORY", "STACK")
+SETTINGS = (
+    *("ACTION", "ARCH", "COMMIT", "NETWORK", "PRECISION", "PROJECT", "REGION", "REGISTRY", "REPOSITORY", "STACK"),
+    "WEIGHTS",
+)
 
 
 @pytest.fixture
@@ -54,14 +57,16 @@ def test_a_deployment_runs_them_all_with_the_stacks_own_place(stubbed: Path) -> 
     assert list(ran(stubbed)) == ORDER
     assert ran(stubbed)["push"] == {
         "ACTION": "deploy",
+        "ARCH": "",
         "COMMIT": head(stubbed),
-        "MODEL": "official",
         "NETWORK": "",
+        "PRECISION": "auto",
         "PROJECT": PROJECT,
         "REGION": REGION,
         "REGISTRY": f"{REGION}-docker.pkg.dev/{PROJECT}",
         "REPOSITORY": "classifier-dev",
         "STACK": "dev",
+        "WEIGHTS": "official",
     }
 
 
@@ -95,7 +100,8 @@ def test_a_stack_that_nobody_made(stubbed: Path) -> None:
 
 
 def test_cloud_build_is_handed_the_same_settings(stubbed: Path, tools: Tools) -> None:
-    assert run(python("pipeline.steps", "submit"), stubbed, tools).returncode == 0
+    chosen = {"WEIGHTS": "official", "ARCH": "resnet50", "PRECISION": "fp32"}
+    assert run(python("pipeline.steps", "submit"), stubbed, tools, **chosen).returncode == 0
     (call,) = tools.calls("builds", "submit")
     (given,) = (word.partition("=")[2] for word in call if word.startswith("--substitutions="))
     assert dict(pair.split("=") for pair in given.split(",")) == {
@@ -104,6 +110,9 @@ def test_cloud_build_is_handed_the_same_settings(stubbed: Path, tools: Tools) ->
         "_REGION": REGION,
         "_REPOSITORY": "classifier-dev",
         "_ACCOUNT": "pipeline-dev",
+        "_WEIGHTS": "official",
+        "_ARCH": "resnet50",
+        "_PRECISION": "fp32",
         "COMMIT_SHA": head(stubbed),
     }
     assert f"--gcs-source-staging-dir=gs://{PROJECT}-pulumi-state/source" in call

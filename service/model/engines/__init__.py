@@ -62,6 +62,10 @@ def check_available(name: str) -> None:
     """Raise EngineError, with the remedy, where an engine is not installed or forbidden to work; imports none."""
     if not _installed(name):
         package = ENGINES[name].package
+        if importlib.util.find_spec("service.build") is None:  # in the production image, where pip is not either
+            held = ", ".join(other for other in ENGINES if _installed(other))
+            kinds = [f", or build it with PRECISION={kind}" for kind, names in PREFERRED.items() if name in names]
+            raise EngineError(f"ENGINE={name} is not in this image, which holds {held}: leave it away{''.join(kinds)}.")
         raise EngineError(
             f"ENGINE={name} needs the package {package}: pip install {package}, or choose another engine."
         )

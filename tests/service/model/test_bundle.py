@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,13 +102,26 @@ def test_a_network_that_was_not_built_is_named_with_the_option_that_builds_it(ti
 
 def test_a_packed_bundle_holds_only_what_is_served(tiny_bundle: Bundle, tmp_path: Path) -> None:
     precision = tiny_bundle.manifest.default_precision
-    packed = bundle.pack(tiny_bundle, tmp_path / "packed", {precision})
+    packed = bundle.pack(tiny_bundle, tmp_path / "packed", {precision}, precision)
     assert set(packed.manifest.networks) == {precision}
     assert packed.network(precision).read_bytes() == tiny_bundle.network(precision).read_bytes()
     assert packed.labels == tiny_bundle.labels
     assert {*packed.manifest.files, bundle.MANIFEST} == set(every_file(packed.path))
     with pytest.raises(BundleError, match="exists already"):
-        bundle.pack(tiny_bundle, tmp_path / "packed", {precision})
+        bundle.pack(tiny_bundle, tmp_path / "packed", {precision}, precision)
+    (other,) = {"fp32", "int8"} - {precision}
+    with pytest.raises(BundleError, match=rf"holds no {other} network, because it is packed for {precision}: leave .*"):
+        packed.network(other)
+
+
+def test_a_bundle_is_packed_in_int8_only_where_its_gate_allowed_that(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """FP32 may be asked for, and is then what is served by default."""
+    refused = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, default_precision="fp32"))
+    with pytest.raises(BundleError, match="is not to be served in int8: it failed its accuracy gate"):
+        bundle.pack(refused, tmp_path / "int8", {"int8"}, "int8")
+    assert not (tmp_path / "int8").exists()
+    allowed = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, default_precision="int8"))
+    assert bundle.pack(allowed, tmp_path / "fp32", {"fp32"}, "fp32").manifest.default_precision == "fp32"
 
 
 def test_a_bundle_without_a_tolerance_has_the_usual_one(copy: Path) -> None:
