@@ -155,7 +155,7 @@ def test_each_trigger_builds_as_the_account_that_cloudbuild_yaml_names(pipeline:
 
 def test_triggers_set_what_must_be_given_and_nothing_that_is_not_declared(pipeline: Deployment) -> None:
     builds = {file.name: build for file, build in zip(FILES, BUILDS, strict=True)}
-    optional = {"_COMMENT_SECRET", "_IMAGE", "_MIRROR", "_PR_NUMBER"}
+    optional = {"_ARCH", "_COMMENT_SECRET", "_IMAGE", "_MIRROR", "_PR_NUMBER"}
     for inputs in triggers(pipeline).values():
         declared = builds[inputs.get("filename") or inputs["gitFileSource"]["path"]]["substitutions"]
         required = {name for name, default in declared.items() if not default}

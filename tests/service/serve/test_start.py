@@ -22,7 +22,7 @@ def test_an_engine_that_is_not_installed_is_told_before_the_server_starts(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start.check_model(Settings(model_dir=tiny_bundle.path))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "service.build" else None)
     with pytest.raises(EngineError, match="pip install openvino"):
         start.check_model(Settings(model_dir=tiny_bundle.path))
 
