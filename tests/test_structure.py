@@ -88,6 +88,7 @@ STARTED = {
         "service.serve.server.json_logger",
     },
     "service.build.labels": {"service.build"},  # its data file
+    "service.model.engines": {"service.build"},  # asks whether it is there: in the production image it is not
     "loadtest.bench.contenders": {"loadtest.bench.plain", "loadtest.bench.peers"},
 }
 

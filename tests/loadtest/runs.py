@@ -9,6 +9,7 @@ import functools
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,7 @@ class _Forks:
         self._orders.close()
         self._process.wait(10)
         self._answers.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @functools.cache
