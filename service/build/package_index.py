@@ -124,5 +124,6 @@ def _reason(said: str) -> str:
     if broken := _CONNECTION.search(said):
         return re.sub(r"""^<.*>: |['"]\).*$""", "", _QUOTE.split(broken[1])[-1])
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    # Of what pip did not expect (a full disk) it says "ERROR: Exception:", and the traceback ends with it.
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") and line[-1] != ":"]
     return (errors or lines or ["pip said nothing"])[-1].rstrip(".")

@@ -101,6 +101,12 @@ def test_what_cannot_be_had_is_said_in_a_sentence_and_leaves_nothing_behind(
     assert list(target.parent.iterdir()) == []
 
 
+def test_a_full_disk_is_what_pips_traceback_ends_with() -> None:
+    said = 'ERROR: Exception:\nTraceback (most recent call last):\n  File "x.py"\n'
+    said += "OSError: [Errno 28] No space left on device\n"
+    assert package_index._reason(said) == "OSError: [Errno 28] No space left on device"
+
+
 def test_a_damaged_package_is_said_in_a_sentence(index: Path, tmp_path: Path) -> None:
     """Its stream, not its contents list: that is zlib's error, and no BadZipFile."""
     (wheel,) = index.rglob("*.whl")
