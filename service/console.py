@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -14,6 +16,7 @@ EXIT_PICTURE = 1
 EXIT_USAGE = 2
 EXIT_MODEL = 3
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def fail(code: int, message: str) -> NoReturn:
@@ -40,3 +43,12 @@ def model_errors() -> Iterator[None]:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         fail(EXIT_MODEL, f"{place}{error.strerror or error}")
+
+
+def tidy_when_terminated() -> None:
+    """Let SIGTERM (`timeout`, `docker stop`) end this process as Ctrl-C does: with what it started, and half made."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)

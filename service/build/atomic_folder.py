@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,29 +33,42 @@ def replacing(target: Path) -> Iterator[Path]:
     prefix = f".{target.name}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            others = [
-                item for item in target.iterdir() if item.name != _OF_A_VOLUME and not item.name.startswith(prefix)
-            ]
-            if others and not (target / bundle.MANIFEST).exists():
-                raise BuildError(
-                    f"{target} holds something that is no model bundle; choose another --output or remove it"
-                )
-            tempfile.TemporaryFile(dir=target).close()
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        except OSError:
-            if not target.exists():
-                raise
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target))
+        with _alone(target.parent):
+            if target.exists():
+                others = [
+                    item for item in target.iterdir() if item.name != _OF_A_VOLUME and not item.name.startswith(prefix)
+                ]
+                if others and not (target / bundle.MANIFEST).exists():
+                    raise BuildError(
+                        f"{target} holds something that is no model bundle; choose another --output or remove it"
+                    )
+                tempfile.TemporaryFile(dir=target).close()
+            try:
+                folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+            except OSError:
+                if not target.exists():
+                    raise
+                folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target))
     except OSError as error:
         raise BuildError(f"{target} cannot be written: {error.strerror}. Choose another --output") from None
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp's folders are private, a container's user must read this one
-        _put(folder, target)
+        with _alone(target.parent):
+            _put(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Let other builds into the same place wait; the later one wins. Where there are no locks, there is none."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            place = os.open(parent, os.O_RDONLY)
+            stack.callback(os.close, place)
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
 
 
 def _put(folder: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from service.build import digits, disk_space, export, gate, labels, samples, weights
 from service.build.atomic_folder import replacing
-from service.build.download import Unreachable
+from service.build.download import Corrupt, Unreachable
 from service.build.networks import PixelNetwork
 from service.build.options import Options
 from service.build.pictures import Batch, PictureSet, from_folder, from_scikit_image
@@ -105,8 +105,8 @@ def _available(options: Options, report: Reporter) -> Network:
         try:
             _fetch(row, report)
             break
-        except Unreachable as error:
-            reasons.append(f"The {name} weights cannot be had: {error}")
+        except (Unreachable, Corrupt) as error:  # a proxy's page instead of the file is the second
+            reasons.append(f"The {name} weights cannot be had: {str(error).rstrip('.')}")
     if reasons:
         report.say(
             f"\n{'. '.join(reasons)}. Going on with {name}, {row.summary}: the page, /version and the "

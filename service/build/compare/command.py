@@ -9,7 +9,7 @@ import click
 
 from service.build.command import ClickReporter
 from service.build.compare.result import recommend, table
-from service.console import EXIT_MODEL, fail, model_errors
+from service.console import EXIT_MODEL, fail, model_errors, tidy_when_terminated
 from service.model.processors import available_cpus
 
 
@@ -41,6 +41,7 @@ def compare(pictures: Path | None, output: Path, rounds: int, seconds: float) ->
         build = run.build_with(output, pictures, report)
     except ImportError as error:
         fail(EXIT_MODEL, f"Comparing needs PyTorch and more ({error}): pip install -r requirements/modeling.txt")
+    tidy_when_terminated()
     with model_errors():
         output.mkdir(parents=True, exist_ok=True)
         results, failures = run.compare(run.rows(), build, rounds, seconds, report)
@@ -51,6 +52,11 @@ def compare(pictures: Path | None, output: Path, rounds: int, seconds: float) ->
         chart.draw(results, f"{available_cpus()} processors, {_processor()}", file)
         click.echo(f"{file}: the same as a picture")
         click.echo(recommend(results))
+        if pictures and not any(result.measured for result in results):
+            click.echo(
+                f"Accuracy is as published: no network ran with its own weights, or no folder in {pictures} is called "
+                "as its class (name, WordNet id or number)."
+            )
 
 
 def _processor() -> str:

@@ -76,6 +76,10 @@ def compare(
     What cannot be built or run is among the failures, and the others go on.
     """
     failures: Failures = []
+
+    def fail(network: Network, precision: str, error: ServiceError) -> None:
+        failures.append((f"{title(network)} {precision.upper()}", str(error)))
+
     built: list[tuple[Network, Built]] = []
     for number, network in enumerate(networks_to_run, 1):
         report.say(f"Network {number} of {len(networks_to_run)}: {title(network)}")
@@ -91,14 +95,25 @@ def compare(
                     worker = stack.enter_context(Worker(found.bundle, precision))
                     workers.append((network, found, precision, worker, []))
                 except ServiceError as error:
-                    failures.append((f"{title(network)} {precision.upper()}", str(error)))
+                    fail(network, precision, error)
         order = random.Random(0)  # noqa: S311  # of turns
         with report.progress("Measuring", rounds * len(workers)) as step:
             for _ in range(rounds):
-                for *_, worker, turns in order.sample(workers, len(workers)):
-                    turns.append(worker.turn(seconds))
+                for one in order.sample(workers, len(workers)):
+                    network, _, precision, worker, turns = one
+                    try:
+                        turns.append(worker.turn(seconds))
+                    except ServiceError as error:
+                        fail(network, precision, error)
+                        workers.remove(one)
                     step()
-        return [_result(*found) for found in workers], failures
+        results = []
+        for network, found, precision, worker, turns in workers:
+            try:
+                results.append(_result(network, found, precision, worker, turns))
+            except ServiceError as error:
+                fail(network, precision, error)
+        return results, failures
 
 
 def _result(network: Network, built: Built, precision: str, worker: Worker, turns: list[Turn]) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def test_a_bundle_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
         put(tmp_path / "a" / "bundle")
         assert [item.name for item in (tmp_path / "a").iterdir()] == ["bundle"]
         (tmp_path / "a" / "bundle" / "stale").touch()
+
+
+def test_builds_into_one_place_at_once_leave_one_whole_bundle(tmp_path: Path) -> None:
+    def build(number: int) -> None:
+        with replacing(tmp_path / "bundle") as folder:
+            for name in (bundle.MANIFEST, "labels.json"):
+                (folder / name).write_text(str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(build, range(200)))  # without a lock several fail
+    assert [item.name for item in tmp_path.iterdir()] == ["bundle"]
+    assert len({file.read_text() for file in (tmp_path / "bundle").iterdir()}) == 1
 
 
 def test_behind_a_link_is_what_it_leads_to(tmp_path: Path) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from PIL import Image
 
 from infra import machines
 from infra.cost import prices
-from service.build.compare import chart
+from service.build.compare import chart, command, run
 from service.build.compare.result import MACHINES, Result, comparable, recommend, table, unbeaten
 from service.build.compare.run import Built, compare, rows, title
-from service.build.compare.worker import Worker
+from service.build.compare.worker import Turn, Worker
 from service.errors import BuildError, EngineError
 from service.model.bundle import Bundle
 from service.model.networks import ARCHITECTURES, Network, find
@@ -141,6 +144,49 @@ def test_the_table_and_the_picture_show_them_all(
 
 def test_a_process_that_ends_is_an_error_of_one_line(tiny_bundle: Bundle) -> None:
     with Worker(tiny_bundle, "fp32") as worker:
+        assert worker._process.pid
+        os.kill(worker._process.pid, signal.SIGINT)  # Ctrl-C, which is its parent's to obey
+        assert worker.turn(0.05).pictures_per_sec > 0
         worker._process.kill()
         with pytest.raises(EngineError, match="its process ended"):
             worker.turn(0.05)
+
+
+def test_a_network_that_fails_in_its_turn_is_a_line_and_the_others_go_on(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: dict[str, int] = {"fp32": 0, "int8": 0}
+
+    class Failing(Worker):
+        def __init__(self, _bundle: Bundle, precision: str) -> None:
+            self.engine, self.precision = "openvino", precision
+
+        def close(self) -> None:
+            pass
+
+        def turn(self, seconds: float) -> Turn:
+            turns[self.precision] += 1
+            if self.precision == "fp32" and turns["fp32"] == 2:
+                raise EngineError("its process ended")
+            return Turn(1.0, seconds)
+
+        def memory_mb(self) -> float:
+            return 1.0
+
+    monkeypatch.setattr(run, "Worker", Failing)
+    results, failures = compare([find("lite0")], lambda _: Built(tiny_bundle, True), 3, 0.05, QuietReporter())
+    assert [one.name for one in results] == ["lite0 INT8"]
+    assert failures == [("lite0 FP32", "its process ended")]
+    assert turns == {"fp32": 2, "int8": 3}
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_pictures_that_measured_nothing_are_said(
+    measured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [dataclasses.replace(QUICK, measured=measured)]
+    monkeypatch.setattr(run, "compare", lambda *_: (results, []))
+    monkeypatch.setattr(command, "tidy_when_terminated", lambda: None)
+    said = CliRunner().invoke(command.compare, ["--pictures", str(tmp_path), "--output", str(tmp_path)]).stdout
+    assert "Take quick INT8" in said
+    assert ("Accuracy is as published: no network ran" in said) is not measured

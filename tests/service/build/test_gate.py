@@ -107,6 +107,7 @@ _LABELS = [
     Label(2, "n02012849", "crane", "鹤"),
     Label(3, "n03126707", "crane", "起重机"),
     Label(4, None, "2", "2"),
+    Label(5, None, "crème", "奶油"),
 ]
 
 
@@ -123,6 +124,7 @@ _LABELS = [
         ("起重机", 3),
         ("n03126707", 3),
         ("summer", folder_labels.UNKNOWN),
+        ("cre\u0300me", 5),  # as macOS may write it
     ],
 )
 def test_a_folder_is_called_as_its_class(folder: str, expected: int) -> None:

@@ -81,6 +81,14 @@ def test_what_is_asked_for_is_what_is_kept(change: dict[str, Any], kept: bool, t
     assert (reusable(Options(output=there.path, **change)) is not None) is kept
 
 
+@pytest.mark.parametrize(("judged_by", "kept"), [("25 pictures of mine", True), ("crops of others", False)])
+def test_a_bundle_that_other_pictures_judged_is_built_again(judged_by: str, kept: bool, there: Bundle) -> None:
+    with_weights(there, "official")
+    made = bundle.read(there.path)
+    bundle.write(there.path, replace(made.manifest, agreement={"source": judged_by}), made.labels)
+    assert (reusable(Options(output=there.path, calibration=Path("some/mine"))) is not None) is kept
+
+
 def test_other_names_are_another_bundle(there: Bundle, tmp_path: Path) -> None:
     with_weights(there, "official")
     names = tmp_path / "labels.txt"

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from service.build import weights
+from service.build import builder, weights
+from service.build.download import Corrupt
 from service.build.networks import PixelNetwork, fingerprint, make
+from service.build.options import Options
 from service.build.vision import torchvision
 from service.model import networks
 from service.model.bundle import Channels
-from service.model.networks import ARCHITECTURES
+from service.model.networks import ARCHITECTURES, AUTO
+from tests.conftest import QuietReporter
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +103,14 @@ def test_fingerprints_tell_networks_apart() -> None:
     b = {"x": torch.tensor([1.0]), "y": torch.tensor([np.nextafter(np.float32(2), np.float32(3))])}
     assert fingerprint(a) == fingerprint(dict(reversed(a.items())))
     assert fingerprint(a) != fingerprint(b)
+
+
+def test_auto_goes_on_where_a_proxys_page_comes_instead_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(file: networks.WeightsFile, _progress: object) -> None:
+        if file.source.startswith("https"):
+            raise Corrupt("a page came. The file was removed; try again.")
+
+    monkeypatch.setattr(weights, "fetch", fetch)
+    report = QuietReporter()
+    assert builder._available(Options(Path("bundle"), weights=AUTO), report).weights == "lite0"
+    assert "official weights cannot be had: a page came. The file was removed; try again. Going on" in report.said[-1]
