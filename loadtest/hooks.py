@@ -39,6 +39,8 @@ from loadtest.rig import Rig, make_pictures, stand_ready
 _PLAN, _STOP = "loadtest-plan", "loadtest-stop"  # a master's messages
 _PLANNED, _RECORDS = "loadtest-planned", "loadtest-records"  # a worker's
 _PLAN_LIMIT_SEC, _GATHER_LIMIT_SEC = 30.0, 10.0
+_PLAN_AGAIN_SEC = 2.0
+_DELIVERY_LIMIT_MS = 5_000
 _REGISTERED = "loadtest_registered"
 _PROGRESS_SEC = 10
 
@@ -88,6 +90,7 @@ class _Worker:
         events.test_stop.add_listener(self._end)
         # Locust stops the users after it has told the master that this worker is gone: what they sent would be lost.
         events.quitting.add_listener(lambda **_: self.runner.stop())
+        events.quit.add_listener(lambda **_: self._deliver())
         main = gevent.getcurrent()
         _on_interruption(lambda: gevent.kill(main, KeyboardInterrupt))
 
@@ -105,6 +108,13 @@ class _Worker:
         if self.session.plan is not None:
             self.session.begin(self.session.plan)
             self.watch = watch_lateness(self.session)
+
+    def _deliver(self) -> None:
+        """Wait until the last report has left this process: at its end Python throws away what is still queued."""
+        socket = self.runner.client.socket
+        context = socket.context
+        self.runner.client.close(linger=_DELIVERY_LIMIT_MS)
+        context.term()
 
     def _report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         data["loadtest"] = self.session.take(client_id)
@@ -217,13 +227,16 @@ class _Judge:
         clients = self.runner.clients
         workers = sorted(client.id for client in clients.ready + clients.running + clients.spawning)
         self.planned, self.reported = {}, set()
-        for number, worker in enumerate(workers):
-            share = self.session.plan.of(number, len(workers)).to_dict()
-            message = {"plan": share, "host": self.rig.endpoint.url, "shaped": self.session.shaped}
-            self.runner.send_message(_PLAN, message, worker)
         with gevent.Timeout(_PLAN_LIMIT_SEC, exception=False):
-            while len(self.planned) < len(workers):
-                gevent.sleep(0.02)
+            # A worker that has just said that it is ready may not listen yet: what came too early is said again.
+            while silent := [worker for worker in workers if worker not in self.planned]:
+                for worker in silent:
+                    share = self.session.plan.of(workers.index(worker), len(workers)).to_dict()
+                    message = {"plan": share, "host": self.rig.endpoint.url, "shaped": self.session.shaped}
+                    self.runner.send_message(_PLAN, message, worker)
+                again = time.monotonic() + _PLAN_AGAIN_SEC
+                while time.monotonic() < again and len(self.planned) < len(workers):
+                    gevent.sleep(0.02)
         if silent := sorted(set(workers) - self.planned.keys()):
             self.trouble = f"The worker {silent[0]} does not take the plan: start it with the master's locustfile."
         for worker, why in self.planned.items():
