@@ -29,7 +29,7 @@ from loadtest.errors import LoadTestError
 from loadtest.exit_codes import INTERRUPTED, USAGE, of_result
 from loadtest.measure.answers import Outcome
 from loadtest.measure.session import Session, attach
-from loadtest.measure.users import ANSWER_LIMIT_SEC, ScenarioShape, record_requests, watch_lateness
+from loadtest.measure.users import ANSWER_LIMIT_SEC, PictureUser, ScenarioShape, record_requests, watch_lateness
 from loadtest.options import Options, add_arguments
 from loadtest.plan import mix
 from loadtest.plan.bodies import Bodies
@@ -55,6 +55,9 @@ def register(events: Events) -> None:
         except LoadTestError as error:
             click.echo(f"Error: {error}", err=True)
             raise SystemExit(USAGE) from None
+        except KeyboardInterrupt:  # from here on _on_interruption() hears of it
+            click.echo("Interrupted: nothing was sent but a question, nothing was judged.", err=True)
+            raise SystemExit(INTERRUPTED) from None
 
     events.init_command_line_parser.add_listener(lambda parser, **_: add_arguments(parser))
     events.init.add_listener(init)
@@ -131,11 +134,16 @@ class _Judge:
         self.greenlets: list[gevent.Greenlet] = []
         self.planned: dict[str, str] = {}  # workers that have their share, and why they cannot send it
         self.reported: set[str] = set()  # workers that have stopped
-        shaped = isinstance(environment.shape_class, ScenarioShape)
-        self.session = Session(prepare=self._prepare, shaped=shaped)
+        self.session = Session(prepare=self._prepare, shaped=self._shaped())
         attach(environment, self.session)
         options = Options.of(parsed(environment))
         options.planned()  # a mistake is told at once
+        strangers = [user.__name__ for user in environment.user_classes if not issubclass(user, PictureUser)]
+        if self.session.shaped and strangers:
+            raise LoadTestError(
+                f"{strangers[0]} is no PictureUser, so no load of a scenario reaches it: make it one, or leave "
+                "Scenarios out of your locustfile, and say the load with --users and --run-time."
+            )
         if options.progress is not None:
             logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
         if web_ui is None:
@@ -159,8 +167,13 @@ class _Judge:
             record_requests(self.environment)
         _on_interruption(self._interrupt)
 
+    def _shaped(self) -> bool:
+        """Return whether a scenario says the load; with --class-picker Locust's page has a choice of that, too."""
+        return isinstance(self.environment.shape_class, ScenarioShape)
+
     def _prepare(self) -> None:
         """Make ready for a start: from Locust's page, where host and options may have changed, and with its workers."""
+        self.session.shaped = self._shaped()
         if self.web_ui is not None:
             self._stand_ready()
         if self.master and not self.trouble:
@@ -183,7 +196,7 @@ class _Judge:
         self.session.plan = self.rig.plan(scenario)
 
     def _begin(self, **_: Any) -> None:
-        if not self.session.shaped:
+        if not self._shaped():
             self._prepare()
         if self.rig is None or self.session.plan is None:
             raise StopTest(self.trouble)
@@ -258,9 +271,15 @@ class _Judge:
             return
         self.running = False
         run = self.rig.conclude(self.session, self.before, self.interrupted, self.master)
-        self.environment.process_exit_code = of_result(run.result)
-        if self.web_ui is not None:
-            self.page = self.rig.page(run), 200
+        code = of_result(run.result)
+        try:
+            self.rig.save(run)
+            if self.web_ui is not None:
+                self.page = self.rig.page(run), 200
+        except LoadTestError as error:
+            click.echo(f"Error: {error}", err=True)
+            self.page, code = (str(error), 500), code or USAGE
+        self.environment.process_exit_code = code
 
     def _interrupt(self) -> None:
         self.interrupted, self.environment.stop_timeout = True, 0.0

@@ -15,6 +15,7 @@ import gevent
 from locust.env import Environment
 from locust.event import Events
 
+from loadtest.errors import make_folder, writing
 from loadtest.judge import rating, results
 from loadtest.judge.rating import Search, Step
 from loadtest.locustfile import Everyone, Scenarios
@@ -30,9 +31,10 @@ def search(options: Options, host: str, wanted: Search, file: Path, quiet: bool)
     """Find the rated requests a second and write `file`, with a PNG beside it; returns whether any rate held.
 
     Raises:
-        LoadTestError: the service is not there, or a step would take too long.
+        LoadTestError: the service is not there, a step would take too long, or `file` cannot be written.
     """
     rig = stand_ready(options, host)
+    make_folder(file.parent)  # or nobody is told for minutes that it cannot be made
     session = Session(rig.endpoint, rig.bodies)
     send = _sender(session)
     seeds = itertools.count(options.seed)
@@ -61,10 +63,10 @@ def search(options: Options, host: str, wanted: Search, file: Path, quiet: bool)
     click.echo(rated.terminal(searched, result))
     if not searched.per_sec:
         return False
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
     picture = file.with_suffix(".png")
-    picture.write_bytes(rated.plot(searched, rig.targets, result))
+    with writing(file):
+        file.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        picture.write_bytes(rated.plot(searched, rig.targets, result))
     click.echo(f"\n  {file}  (also {picture.name})")
     return True
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import locust  # before what imports ssl: it replaces the standard library's sockets
 
-from loadtest.errors import LoadTestError
+from loadtest.errors import LoadTestError, make_folder, writing
 from loadtest.judge import results, saved
 from loadtest.judge.targets import Target
 from loadtest.measure import machine
@@ -80,7 +80,7 @@ class Rig:
     def conclude(
         self, session: Session, process_before: Mapping[str, float], interrupted: bool, distributed: bool
     ) -> results.Run:
-        """Hold what was sent against the targets, write the report where one is wanted, print the summary."""
+        """Hold what was sent against the targets, and print the summary."""
         plan = session.plan
         assert plan is not None  # noqa: S101  # something was sent
         second = session.second()
@@ -94,8 +94,6 @@ class Rig:
         conditions = self.conditions(session, process_before)
         run = results.build(plan, session.records, second, self.targets, conditions, interrupted)
         click.echo(summary.terminal(run.result))
-        if self.options.report:
-            self._save(run, self.options.report)
         return run
 
     def page(self, run: results.Run) -> str:
@@ -106,14 +104,18 @@ class Rig:
 
         return report.page(run)
 
-    def _save(self, run: results.Run, folder: Path) -> None:
-        saved.save(run, folder)
-        written = [saved.JSON, saved.JUNIT, saved.REQUESTS]
-        if self.options.charts:
-            from loadtest.show import report  # loads Matplotlib
+    def save(self, run: results.Run) -> None:
+        """Write the report where one is wanted; raises LoadTestError where it cannot be written."""
+        folder, written = self.options.report, [saved.JSON, saved.JUNIT, saved.REQUESTS]
+        if not folder:
+            return
+        with writing(folder):
+            saved.save(run, folder)
+            if self.options.charts:
+                from loadtest.show import report  # loads Matplotlib
 
-            report.save(run, folder)
-            written = [saved.HTML, saved.PNG, *written]
+                report.save(run, folder)
+                written = [saved.HTML, saved.PNG, *written]
         click.echo(f"\n  {folder / written[0]}  (also {', '.join(written[1:])})")
 
 
@@ -130,6 +132,8 @@ def stand_ready(options: Options, host: str, sends: bool = True, stock: pictures
         stock = make_pictures(options, {mix.SMALL})
     assert stock is not None  # noqa: S101  # it is one or the other
     version = service.check(Bodies(stock).next(mix.SMALL), _READY_LIMIT_SEC if options.served else 0.0)
+    if options.report:
+        make_folder(options.report)
     if sends and not made_before and not options.pictures:
         stock = make_pictures(options, wanted.keys())
     bodies = Bodies(stock, options.seed)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from loadtest.errors import LoadTestError
+from loadtest.errors import LoadTestError, make_folder
 
 _START_LIMIT_SEC = 120.0
 _STOP_LIMIT_SEC = 20.0
@@ -131,7 +131,7 @@ def serving(folder: Path) -> Iterator[str]:
     Raises:
         LoadTestError: it does not start; with what it said last.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     settings = {"DRAIN_SEC": os.environ.get("DRAIN_SEC", "0"), "HOST": "127.0.0.1", "PORT": "{port}"}
     server = Server("The service", [sys.executable, "-m", "service", "serve"], settings, folder / "service.log")
     try:

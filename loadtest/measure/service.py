@@ -5,7 +5,9 @@ Nothing here follows a redirect or a proxy of the environment: neither do the re
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,7 +58,11 @@ class Service:
         except LoadTestError:
             return {}
         values = dict(line.split(" ", 1) for line in text.splitlines() if line.startswith("process_") and " " in line)
-        return {name: float(values[theirs]) for name, theirs in _PROCESS_METRICS.items() if theirs in values}
+        used = {}
+        for name, theirs in _PROCESS_METRICS.items():
+            with contextlib.suppress(KeyError, ValueError):  # a page of another's at this path says anything
+                used[name] = float(values[theirs])
+        return {name: value for name, value in used.items() if math.isfinite(value)}
 
     def _wait_until_ready(self, wait_sec: float) -> None:
         end = time.monotonic() + wait_sec

@@ -44,6 +44,7 @@ _DRAIN_LIMIT_SEC = MOST_ATTEMPTS * (ANSWER_LIMIT_SEC + 10)
 _WATCH_SEC = 0.05
 _USUAL = (("phase", 0), ("attempt", 1), ("lag_sec", 0.0))  # of a request that no PictureUser sent
 _REFUSED = "refused (429)"
+_RAISED = "exceptions of tasks"
 
 
 class _PinnedPool(HTTPClientPool):
@@ -174,7 +175,7 @@ class PictureUser(FastHttpUser):
 
 
 def record_requests(environment: Environment) -> None:
-    """Note every request in the session's record: pictures by kind, what else a person's own tasks send by name."""
+    """Note every request in the session's record: pictures by kind, one's own tasks by name, and what they raise."""
     session = session_of(environment)
 
     def note(
@@ -188,7 +189,16 @@ def record_requests(environment: Environment) -> None:
         phase, attempt, lag_sec = (context.get(key, usual) for key, usual in _USUAL)
         session.records.add(context.get("request_kind", name), phase, attempt, due_sec, lag_sec, latency_sec, judgement)
 
+    def note_exception(exception: BaseException, **_: Any) -> None:
+        assert session.plan is not None  # noqa: S101  # users run
+        scenario, second = session.plan.scenario, session.second()
+        phase = scenario.phase_at(second) if session.shaped else 0
+        judgement = Judgement(Outcome.FAILED, f"a task raised {type(exception).__name__}", str(exception))
+        last = len(scenario.phases) - 1
+        session.records.add(_RAISED, last if phase is None else phase, 1, second, 0.0, 0.0, judgement)
+
     environment.events.request.add_listener(note)
+    environment.events.user_error.add_listener(note_exception)
 
 
 def watch_lateness(session: Session) -> gevent.Greenlet:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from loadtest.errors import writing
 from loadtest.judge.compared import Difference, alternate, compare
 from loadtest.judge.document import RunDocument
 from loadtest.judge.saved import SavedRun, load_side
@@ -29,12 +30,13 @@ def command(first: Path, second: Path, output: Path | None) -> str:
     """Compare two sides, each a saved run or a folder of them; writes a picture to `output`, returns the text.
 
     Raises:
-        LoadTestError: a side cannot be read, or they do not have equally many runs.
+        LoadTestError: a side cannot be read, or they do not have equally many runs, or `output` cannot be written.
     """
     a, b = load_side(first), load_side(second)
     found, names = compare(a, b), (str(first), str(second))
     if output:
-        output.write_bytes(plot(a, b, found, names))
+        with writing(output):
+            output.write_bytes(plot(a, b, found, names))
     return table(a, b, found, names) + (f"\n\n  {output}" if output else "")
 
 

@@ -82,6 +82,11 @@ def warnings(result: RunDocument) -> list[str]:
         notes.append(
             f"One in a hundred requests was sent {result['lag_ms']['p99']:g} ms late or more; latencies include that."
         )
+    phases = [phase for phase in result["scenario"]["phases"] if phase["measured"]]
+    due, fastest = sum(p["seconds"] * p["per_sec"] for p in phases), max((p["per_sec"] for p in phases), default=0.0)
+    left = round(due) - figures["offered"]
+    if result.get("interrupted") and left > max(1.0, 0.1 * fastest):  # a phase that was cut is so long to 0.1 s
+        notes.append(f"When the test was interrupted, some {left:,} requests had no answer yet: they are not in here.")
     lost = sum(error["count"] for error in result["errors"] if error["reason"] == LOST_WORKER)
     if lost:
         notes.append(f"A worker of the load test was lost: {lost:,} requests that it had to send count as failed.")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, encode, photo
-from tests.loadtest.runs import command, locust, start
+from tests.loadtest.runs import LENIENT, command, locust, start, targets
 from tests.loadtest.scripted import serving
 
 pytestmark = pytest.mark.slow
@@ -98,6 +98,31 @@ def test_another_machine_is_only_loaded_with_consent(typed: str, yes: tuple[str,
     assert ended.code == 2
     assert said in ended.complained
     assert ("will get 475 requests within 95 s" in ended.complained) is not bool(yes)
+
+
+def test_where_nothing_can_be_written_nothing_is_sent(tmp_path: Path) -> None:
+    """A file stands where the folder is to be; a search of minutes is not thrown away for that either."""
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "folder"
+    with serving() as server:
+        for arguments in (("run", "--output", place), ("rate", "--output", place / "rate.json")):
+            command(*arguments, "--host", server.url, "--mix", "small").refused(f"{place} cannot be written: Not a dir")
+        assert len(server.seen) == 2  # the questions of the check
+
+
+def test_a_report_that_cannot_be_written_after_all_is_one_sentence_after_the_verdict(tmp_path: Path) -> None:
+    """The disk may fill during the test; here, a folder has a file's name."""
+    (tmp_path / "results.json").mkdir()
+    file = targets(tmp_path, smoke=LENIENT)
+    load = ("--mix", "small", "--rate", 10, "--seconds", 0.8, "--no-charts", "--targets", file, "--output", tmp_path)
+    with serving() as server:
+        ended = command("run", "--host", server.url, *load)
+    assert ended.code == 2
+    assert ended.said.startswith("ALL 3 TARGETS ARE MET")
+    assert ended.complained.splitlines()[-1] == (
+        f"Error: {tmp_path} cannot be written: Is a directory. Name another place."
+    )
+    assert "Traceback" not in ended.complained
 
 
 def test_the_command_line_loads_no_ssl_before_locust() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.loadtest.runs import LENIENT, locust, requests, results, targets
-from tests.loadtest.scripted import answer, serving
+from tests.loadtest.runs import LENIENT, locust, requests, results, start, targets
+from tests.loadtest.scripted import GOOD, Answer, answer, serving
 from tests.server import environment
 
 pytestmark = pytest.mark.slow
@@ -89,3 +91,44 @@ def test_locusts_own_numbers_of_users_and_a_failing_task(tmp_path: Path) -> None
     assert 20 < everything["sent"] <= 130  # three users, twenty a second each
     assert everything["failed"] == results(tmp_path)["figures"]["kinds"]["page"]["sent"] > 0
     assert "clients that wait for their answers" in ended.said
+
+
+def test_an_exception_of_a_task_is_a_failure_and_an_arrival_that_was_answered_by_nobody(tmp_path: Path) -> None:
+    """Locust alone would end with 1, too."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        documented().replace('self.client.get("/", name="page")', 'raise ValueError("the basket is empty")')
+    )
+    load = (*MIX, "--rate", 50, "--seconds", 0.9, "--targets", targets(tmp_path, smoke=LENIENT), "--report", tmp_path)
+    with serving() as server:
+        ended = locust("-f", file, "--headless", "--host", server.url, *load, "--no-charts")
+    assert ended.code == 1, ended.complained
+    figures = results(tmp_path)["figures"]
+    assert figures["kinds"]["exceptions of tasks"]["failed"] == figures["all"]["failed"] > 0
+    assert figures["all"]["offered"] == 45
+    assert "failed, a task raised ValueError: the basket is empty" in ended.said
+
+
+def test_a_user_whom_no_scenario_reaches_is_named(tmp_path: Path) -> None:
+    """It would never end: it takes no arrivals."""
+    file = tmp_path / "mine.py"
+    file.write_text("from locust import User\nfrom loadtest.locustfile import Scenarios\nclass Other(User): ...\n")
+    locust("-f", file, "--headless", "--host", "http://127.0.0.1:1").refused("Other is no PictureUser")
+
+
+def test_ctrl_c_while_the_host_thinks_is_an_interruption_and_no_traceback(tmp_path: Path) -> None:
+    def script(number: int) -> Answer:
+        asked.set()
+        over.wait(20)
+        return GOOD
+
+    asked, over = threading.Event(), threading.Event()
+    with serving(script) as server:
+        running = start(*LOCUSTFILE, "--host", server.url, *MIX, program="locust")
+        assert asked.wait(30)
+        running.send(signal.SIGINT)
+        ended = running.wait()
+        over.set()
+    assert ended.code == 130
+    assert ended.complained.splitlines()[-1].startswith("Interrupted: nothing was sent but a question")
+    assert "Traceback" not in ended.complained

@@ -102,6 +102,9 @@ def test_two_runs_are_compared(smoke: Smoke, tmp_path: Path) -> None:
     assert re.search(r"p50 of small JPEG .*\+0.0 %", ended.said)
     assert "Not under the same conditions" not in ended.said
     assert picture.read_bytes().startswith(b"\x89PNG")
+    command("compare", smoke.folder, smoke.folder, "--output", picture / "x.png").refused(
+        "cannot be written: Not a dir"
+    )
 
 
 def test_what_is_no_run_is_not_compared(smoke: Smoke, tmp_path: Path) -> None:

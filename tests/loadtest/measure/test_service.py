@@ -8,7 +8,7 @@ from loadtest.errors import LoadTestError
 from loadtest.measure.endpoint import IAP_TOKEN, TOKEN, endpoint
 from loadtest.measure.service import Service
 from loadtest.plan.bodies import Body
-from tests.loadtest.scripted import answer, problem, serving
+from tests.loadtest.scripted import Answer, answer, problem, serving
 from tests.server import free_port
 
 BODY = Body(b"picture", "image/jpeg", 1)
@@ -81,3 +81,10 @@ def test_tokens_of_the_environment_are_sent_with_every_picture() -> None:
         headers = server.seen[0][1]
     assert headers["Authorization"] == "Bearer abc.def"
     assert headers["Proxy-Authorization"] == "Bearer xyz"
+
+
+def test_figures_of_a_process_that_are_none_are_left_out() -> None:
+    """Whoever answers at /metrics may say anything; a test goes on without."""
+    said = Answer(200, b"process_cpu_seconds_total many\nprocess_resident_memory_bytes NaN\nprocess_x 1\n", {})
+    with serving(metrics=said) as server:
+        assert Service(endpoint(server.url, environ={})).process() == {}

@@ -47,7 +47,7 @@ CONDITIONS = Conditions(
 )
 
 
-def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
+def made(name: str, share_sent: float = 1.0, clients: int | None = None, interrupted: bool = False) -> Run:
     """Return a run as a machine would give that takes 60 a second: beyond, it refuses, and one in a hundred fails."""
     rng = random.Random(1)  # noqa: S311  # made-up latencies
     plan = Plan(make(name, Overrides(clients=clients)), TYPICAL)
@@ -67,7 +67,7 @@ def made(name: str, share_sent: float = 1.0, clients: int | None = None) -> Run:
             judgement = Judgement(Outcome.FAILED, "500 internal-error", "A <script>alert(1)</script> mistake.")
         records.add(request_kind, arrival.phase, 1, arrival.due_sec, 0.001, latency, judgement)
     wanted = targets.choose(targets.DEFAULT_FILE, name)
-    return results.build(plan, records, plan.scenario.seconds, wanted, CONDITIONS)
+    return results.build(plan, records, plan.scenario.seconds, wanted, CONDITIONS, interrupted)
 
 
 @pytest.mark.slow
@@ -175,3 +175,10 @@ def test_a_generator_that_was_the_limit_is_named() -> None:
     run.result["figures"]["all"]["sent"] = 300
     notes = " ".join(summary.warnings(run.result))
     assert "could not keep up: it sent 300 requests where 450 were due; it used 97% of a processor" in notes
+
+
+def test_an_interruption_says_how_many_had_no_answer_yet() -> None:
+    """Those that wait longest are missing from its figures: a service that hangs would look quick."""
+    notes = {share: " ".join(summary.warnings(made("steady", share, interrupted=True).result)) for share in (1.0, 0.5)}
+    assert "no answer yet" not in notes[1.0]
+    assert "some 238 requests had no answer yet: they are not in here" in notes[0.5]
