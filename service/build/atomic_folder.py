@@ -33,7 +33,7 @@ def replacing(target: Path) -> Iterator[Path]:
     prefix = f".{target.name}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.parent):
+        with alone(target.parent):
             if target.exists():
                 others = [
                     item for item in target.iterdir() if item.name != _OF_A_VOLUME and not item.name.startswith(prefix)
@@ -54,15 +54,15 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp's folders are private, a container's user must read this one
-        with _alone(target.parent):
+        with alone(target.parent):
             _put(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _alone(parent: Path) -> Iterator[None]:
-    """Let other builds into the same place wait; the later one wins. Where there are no locks, there is none."""
+def alone(parent: Path) -> Iterator[None]:
+    """Let other builds that write into the same folder wait. Where there are no locks, there is none."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             place = os.open(parent, os.O_RDONLY)

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from service.build.atomic_folder import alone
 from service.errors import ServiceError
 from service.model.bundle import sha256
 
@@ -46,6 +47,13 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
     """
     if is_cached(target, url, digest, size_bytes):
         return target
+    with alone(target.parent):  # two would write the same part
+        if not is_cached(target, url, digest, size_bytes):
+            _fetch(url, target, digest, size_bytes, progress)
+    return target
+
+
+def _fetch(url: str, target: Path, digest: str, size_bytes: int | None, progress: Progress | None) -> None:
     part = target.with_name(target.name + ".part")
     for attempt in range(1, _ATTEMPTS + 1):
         before = part.stat().st_size if part.exists() else 0
@@ -68,7 +76,6 @@ def fetch(url: str, target: Path, digest: str, size_bytes: int | None = None, pr
             time.sleep(attempt)  # something did arrive: the line is bad, not closed
     verify(part, url, digest, size_bytes)
     part.replace(target)
-    return target
 
 
 def is_cached(target: Path, source: str, digest: str, size_bytes: int | None) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def source() -> Iterator[Source]:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "weights.pth"
+
+
+def test_builds_at_once_fetch_once(source: Source, target: Path) -> None:
+    """Two that wrote one part would both find it corrupt."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: fetch(source.url, target, DIGEST), range(4)))
+    assert target.read_bytes() == CONTENT
+    assert source.ranges == [None]
 
 
 def left_over(target: Path) -> list[str]:
