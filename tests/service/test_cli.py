@@ -195,8 +195,8 @@ class TestBuild:
         arguments = ("build", "--weights", "missing.pth", "--reuse", "--output", tmp_path / "bundle")
         assert_error(run(*arguments), 3, "missing.pth does not exist")
 
-    def test_a_download_that_is_something_else_is_not_replaced_by_digits(self, tmp_path: Path) -> None:
-        """`auto` stands in for what cannot be reached, never for what is wrong. A proxy answers for the host."""
+    def test_official_that_is_something_else_is_refused(self, tmp_path: Path) -> None:
+        """A proxy answers for the host; `auto`, and it alone, would go on with other weights and say so."""
 
         class Wrong(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -214,7 +214,7 @@ class TestBuild:
             "first, *others = n.NETWORKS\n"
             f"file = dataclasses.replace(first.file, source='http://127.0.0.1:{server.server_port}/weights')\n"
             "n.NETWORKS = (dataclasses.replace(first, file=file), *others)\n"
-            f"sys.argv = ['service', 'build', '--weights', 'auto', '--output', {str(tmp_path / 'bundle')!r}]\n"
+            f"sys.argv = ['service', 'build', '--weights', 'official', '--output', {str(tmp_path / 'bundle')!r}]\n"
             "m.main()\n"
         )
         with answering(server):
