@@ -124,7 +124,7 @@ def test_a_checkout_with_windows_line_ends_has_scripts_that_start(tmp_path: Path
 def make(*arguments: str, text: str | None = None, **environment: str) -> str:
     """Return what `make` says."""
     # The tests may run under `make` themselves.
-    others = ("HOST", "MODEL_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    others = ("HOST", "MODEL_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SET_UP")
     kept = {name: value for name, value in os.environ.items() if name not in others}
     result = subprocess.run(
         ["make", *arguments],
