@@ -125,6 +125,14 @@ def test_who_is_never_answered_is_counted_as_broken(monkeypatch: pytest.MonkeyPa
     assert samples.statuses() == {0: 2}
 
 
+def test_a_request_that_is_sent_late_counts_from_when_it_was_due() -> None:
+    """Here the first was due a second before the loop began, as after a stall of this process."""
+    with serving(lambda _: GOOD) as server:
+        samples = open_loop(server.port, REQUEST, [-1.0, 0.0], 0.1)
+    at_once, late = sorted(samples.of(Outcome.GOOD))
+    assert at_once < 1.0 < late
+
+
 class TestAStallOfOneSecond:
     """A server that does nothing for a second, in the middle of a stream of 100 a second ("coordinated omission")."""
 
